@@ -1,0 +1,52 @@
+"""Names of everything that can be swapped: the kinds of components, and what is registered under each."""
+
+from registry import catalog as catalog
+from registry.errors import ArgumentError, NameTaken, Problem, RegistryError, UnknownName, suggest
+from registry.plugins import Broken
+from registry.registry import Entry, Registry
+from registry.tables import (
+    broken,
+    classifiers,
+    conditioners,
+    data,
+    denoisers,
+    features,
+    guidances,
+    importers,
+    kinds,
+    objectives,
+    optimizers,
+    parameterizations,
+    samplers,
+    scalings,
+    schedules,
+    spacings,
+)
+
+__all__ = [
+    "ArgumentError",
+    "Broken",
+    "Entry",
+    "NameTaken",
+    "Problem",
+    "Registry",
+    "RegistryError",
+    "UnknownName",
+    "broken",
+    "classifiers",
+    "conditioners",
+    "data",
+    "denoisers",
+    "features",
+    "guidances",
+    "importers",
+    "kinds",
+    "objectives",
+    "optimizers",
+    "parameterizations",
+    "samplers",
+    "scalings",
+    "schedules",
+    "spacings",
+    "suggest",
+]

@@ -1,0 +1,262 @@
+"""Table of contents: every built-in component by strings only, so that listing imports nothing.
+
+Entries are sorted by name within their kind. `facts` repeats what the class itself says, for lists that must not import
+it; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from registry.tables import (
+    denoisers,
+    guidances,
+    objectives,
+    parameterizations,
+    samplers,
+    scalings,
+    schedules,
+    spacings,
+)
+
+denoisers.lazy(
+    "gaussian",
+    "zoo.denoisers.gaussian:Gaussian",
+    summary="Gaussian data, solved exactly; the yardstick of samplers.",
+    facts={"analytic": True},
+)
+denoisers.lazy(
+    "gaussian-mixture",
+    "zoo.denoisers.gaussian:GaussianMixture",
+    summary="A mixture of Gaussians, solved exactly.",
+    facts={"analytic": True},
+)
+denoisers.lazy(
+    "unet",
+    "zoo.denoisers.unet:UNet",
+    summary="The DDPM UNet: residual blocks, attention at chosen resolutions, skips.",
+    paper="Ho et al. 2020, arXiv 2006.11239",
+    facts={"data": "images", "conditions": "labels"},
+)
+
+guidances.lazy(
+    "cfg",
+    "zoo.guidance:CFG",
+    summary="Classifier-free guidance, one forward of the doubled batch.",
+    paper="Ho & Salimans 2022, arXiv 2207.12598",
+    facts={"needs": "conditions"},
+)
+guidances.lazy(
+    "clip",
+    "zoo.guidance:Clip",
+    summary="x_0 clamped to the range of the data.",
+    paper="Ho et al. 2020, arXiv 2006.11239",
+)
+guidances.lazy(
+    "threshold",
+    "zoo.guidance:Threshold",
+    summary="Dynamic thresholding of x_0 by a quantile.",
+    paper="Saharia et al. 2022, arXiv 2205.11487",
+)
+
+objectives.lazy(
+    "log-normal",
+    "zoo.objectives:LogNormal",
+    summary="Noise levels from a log-normal distribution.",
+    paper="Karras et al. 2022, arXiv 2206.00364",
+)
+objectives.lazy(
+    "min-snr",
+    "zoo.objectives:MinSNR",
+    summary="Uniform times, the error of x_0 weighed by min(SNR, gamma).",
+    paper="Hang et al. 2023, arXiv 2303.09556",
+)
+objectives.lazy(
+    "uniform",
+    "zoo.objectives:Uniform",
+    summary="L_simple: every time alike.",
+    paper="Ho et al. 2020, arXiv 2006.11239",
+)
+
+parameterizations.lazy(
+    "edm",
+    "zoo.parameterizations:Edm",
+    summary="EDM's preconditioned output F.",
+    paper="Karras et al. 2022, arXiv 2206.00364",
+)
+parameterizations.lazy(
+    "eps",
+    "zoo.parameterizations:Eps",
+    summary="The network predicts the noise.",
+    paper="Ho et al. 2020, arXiv 2006.11239",
+)
+parameterizations.lazy(
+    "flow",
+    "zoo.parameterizations:Flow",
+    summary="The network predicts the velocity of a straight path.",
+    paper="Liu et al. 2023, arXiv 2209.03003",
+)
+parameterizations.lazy(
+    "score",
+    "zoo.parameterizations:Score",
+    summary="The network predicts the score.",
+    paper="Song et al. 2021, arXiv 2011.13456",
+)
+parameterizations.lazy(
+    "v",
+    "zoo.parameterizations:V",
+    summary="The network predicts v = alpha eps - sigma x_0.",
+    paper="Salimans & Ho 2022, arXiv 2202.00512",
+)
+parameterizations.lazy("x0", "zoo.parameterizations:X0", summary="The network predicts the data.")
+
+samplers.lazy(
+    "ddim",
+    "zoo.samplers.ddim:DDIM",
+    summary="The implicit family between the probability-flow ODE and ancestral sampling.",
+    paper="Song et al. 2021, arXiv 2010.02502",
+    facts={"order": 1, "nfe": "N", "stochastic": "eta > 0", "pure_noise": True},
+)
+samplers.lazy(
+    "ddpm",
+    "zoo.samplers.ddpm:DDPM",
+    summary="Ancestral sampling with a fixed or a learned variance.",
+    paper="Ho et al. 2020, arXiv 2006.11239",
+    facts={"order": 1, "nfe": "N", "stochastic": True, "pure_noise": True},
+)
+samplers.lazy(
+    "plms",
+    "zoo.samplers.plms:PLMS",
+    summary="Pseudo linear multistep with a two-evaluation start.",
+    paper="Liu et al. 2022, arXiv 2202.09778",
+    facts={"order": 2, "nfe": "N + 1", "stochastic": False, "pure_noise": False},
+)
+samplers.lazy(
+    "pndm",
+    "zoo.samplers.pndm:PNDM",
+    summary="Pseudo numerical methods: F-PNDM with a Runge-Kutta start, or S-PNDM.",
+    paper="Liu et al. 2022, arXiv 2202.09778",
+    facts={"order": 2, "nfe": "N + 9 (f), N + 1 (s)", "stochastic": False, "pure_noise": False},
+)
+samplers.lazy(
+    "unipc",
+    "zoo.samplers.unipc:UniPC",
+    summary="Predictor of any order and a corrector that costs no evaluation.",
+    paper="Zhao et al. 2023, arXiv 2302.04867",
+    facts={"order": "p + 1", "nfe": "N", "stochastic": False, "pure_noise": True},
+)
+
+scalings.lazy("identity", "zoo.core.scaling:Identity", summary="Data is diffused as it is.")
+scalings.lazy("mean-std", "zoo.core.scaling:MeanStd", summary="(data - mean) / std, for all channels or each.")
+scalings.lazy("min-max", "zoo.core.scaling:MinMax", summary="[low, high] to [-1, 1], for all channels or each.")
+
+schedules.lazy(
+    "cosine",
+    "zoo.schedules.beta:Cosine",
+    summary="The capped cosine of improved DDPM.",
+    paper="Nichol & Dhariwal 2021, arXiv 2102.09672",
+    facts={"time": "discrete", "path": "vp"},
+)
+schedules.lazy(
+    "diffsinger",
+    "zoo.schedules.beta:DiffSinger",
+    summary="beta linear from 1e-4 to max_beta: DiffSinger and diff-svc.",
+    paper="Liu et al. 2022, arXiv 2105.02446",
+    facts={"time": "discrete", "path": "vp"},
+)
+schedules.lazy(
+    "edm",
+    "zoo.schedules.continuous:EDM",
+    summary="Time is the noise level: alpha = 1, sigma = t.",
+    paper="Karras et al. 2022, arXiv 2206.00364",
+    facts={"time": "continuous", "path": "ve"},
+)
+schedules.lazy(
+    "flow",
+    "zoo.schedules.continuous:Flow",
+    summary="The straight path of rectified flow.",
+    paper="Liu et al. 2023, arXiv 2209.03003",
+    facts={"time": "continuous", "path": "flow"},
+)
+schedules.lazy(
+    "linear",
+    "zoo.schedules.beta:Linear",
+    summary="beta linear in t: DDPM.",
+    paper="Ho et al. 2020, arXiv 2006.11239",
+    facts={"time": "discrete", "path": "vp"},
+)
+schedules.lazy(
+    "scaled-linear",
+    "zoo.schedules.beta:ScaledLinear",
+    summary="sqrt(beta) linear in t: latent diffusion.",
+    paper="Rombach et al. 2022, arXiv 2112.10752",
+    facts={"time": "discrete", "path": "vp"},
+)
+schedules.lazy(
+    "sigmoid",
+    "zoo.schedules.beta:Sigmoid",
+    summary="beta a sigmoid of t: GeoDiff, DDIM's code.",
+    paper="Xu et al. 2022, arXiv 2203.02923",
+    facts={"time": "discrete", "path": "vp"},
+)
+schedules.lazy(
+    "table",
+    "zoo.schedules.beta:Table",
+    summary="The alpha_bar table that came with somebody's weights.",
+    facts={"time": "discrete", "path": "vp"},
+)
+schedules.lazy(
+    "ve",
+    "zoo.schedules.continuous:VE",
+    summary="Variance exploding: sigma geometric in t.",
+    paper="Song et al. 2021, arXiv 2011.13456",
+    facts={"time": "continuous", "path": "ve"},
+)
+schedules.lazy(
+    "vp",
+    "zoo.schedules.continuous:VP",
+    summary="The continuous linear schedule of score SDEs.",
+    paper="Song et al. 2021, arXiv 2011.13456",
+    facts={"time": "continuous", "path": "vp"},
+)
+schedules.lazy(
+    "vp-cosine",
+    "zoo.schedules.continuous:VPCosine",
+    summary="alpha and sigma as cosine and sine of an angle.",
+    paper="Salimans & Ho 2022, arXiv 2202.00512",
+    facts={"time": "continuous", "path": "vp"},
+)
+
+spacings.lazy(
+    "diff-svc", "zoo.spacings:DiffSVC", summary="Every interval-th time below k_step, as diff-svc walks."
+)
+spacings.lazy(
+    "karras",
+    "zoo.spacings:Karras",
+    summary="sigma / alpha by a power law, dense near the data.",
+    paper="Karras et al. 2022, arXiv 2206.00364",
+)
+spacings.lazy(
+    "leading",
+    "zoo.spacings:Leading",
+    summary="Multiples of T // N, as DDIM and PNDM walk.",
+    paper="Song et al. 2021, arXiv 2010.02502",
+)
+spacings.lazy("linspace", "zoo.spacings:Linspace", summary="Equal steps from the last trained time to the first.")
+spacings.lazy("log-snr", "zoo.spacings:LogSNR", summary="Equal steps in log(sigma / alpha).")
+spacings.lazy(
+    "quadratic",
+    "zoo.spacings:Quadratic",
+    summary="Times by squares, dense near the data.",
+    paper="Song et al. 2021, arXiv 2010.02502",
+)
+spacings.lazy(
+    "respaced",
+    "zoo.spacings:Respaced",
+    summary="Sections with a count each, as guided-diffusion walks.",
+    paper="Nichol & Dhariwal 2021, arXiv 2102.09672",
+)
+spacings.lazy(
+    "trailing",
+    "zoo.spacings:Trailing",
+    summary="From the very end of the schedule; wastes no evaluation.",
+    paper="Lin et al. 2024, arXiv 2305.08891",
+)

@@ -1,0 +1,329 @@
+"""A registry maps names to factories: listed without importing them, imported when asked for, checked when called."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any, Generic, NoReturn, TypeVar
+
+from registry import plugins, signature
+from registry.errors import (
+    ArgumentError,
+    NameTaken,
+    Problem,
+    RegistryError,
+    UnknownName,
+    Where,
+    join,
+    nowhere,
+    suggest,
+)
+from registry.names import is_kebab, natural
+from registry.plugins import Broken
+from registry.values import shown
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+DISTRIBUTION = "diffusion-zoo"
+_LISTED = 12
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of a component without importing it.
+
+    Args:
+        name: in kebab-case.
+        path: of the factory, `module:attribute`.
+        summary: one sentence.
+        paper: whom to cite.
+        extra: the optional dependency of this distribution that it needs.
+        facts: what lists show and choose by, such as the order of a sampler.
+        owner: the module or distribution that registered it.
+    """
+
+    name: str
+    path: str
+    summary: str = ""
+    paper: str = ""
+    extra: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    owner: str = ""
+
+
+class Registry(Generic[T]):
+    """The components of one kind by name.
+
+    Args:
+        kind: what messages call one of them, in the singular.
+        group: the entry-point group through which other distributions add theirs.
+    """
+
+    def __init__(self, kind: str, *, group: str | None = None) -> None:
+        self.kind = kind
+        self._group = group
+        self._discovered = group is None
+        self._entries: dict[str, Entry] = {}
+        self._factories: dict[str, Callable[..., T]] = {}
+        self._broken: list[Broken] = []
+
+    def lazy(
+        self,
+        name: str,
+        path: str,
+        *,
+        summary: str = "",
+        paper: str = "",
+        extra: str = "",
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Register a factory by its path, to be imported when it is first asked for.
+
+        Args:
+            name: in kebab-case.
+            path: `module:attribute`.
+            summary: one sentence.
+            paper: whom to cite.
+            extra: the optional dependency to name when the import fails.
+            facts: what lists show and choose by.
+
+        Raises:
+            NameTaken: another factory has this name.
+            RegistryError: the name is not in kebab-case, or the path has no attribute.
+        """
+        owner = path.partition(".")[0]
+        self._add(Entry(name, path, summary, paper, extra, MappingProxyType(dict(facts or {})), owner))
+
+    def register(
+        self, name: str, *, summary: str = "", paper: str = "", facts: Mapping[str, Any] | None = None
+    ) -> Callable[[F], F]:
+        """Register the class or function below; defining it again, as a notebook cell does, replaces it.
+
+        Args:
+            name: in kebab-case.
+            summary: one sentence; the first line of the docstring when left out.
+            paper: whom to cite.
+            facts: what lists show and choose by.
+
+        Raises:
+            NameTaken: another factory has this name.
+            RegistryError: the name is not in kebab-case.
+        """
+
+        def add(factory: F) -> F:
+            path = f"{factory.__module__}:{factory.__qualname__}"
+            first = (factory.__doc__ or "").strip().partition("\n")[0]
+            facts_ = MappingProxyType(dict(facts or {}))
+            self._add(Entry(name, path, summary or first, paper, "", facts_, factory.__module__))
+            self._factories[name] = factory
+            return factory
+
+        return add
+
+    def get(self, name: str) -> Callable[..., T]:
+        """The factory of that name, imported now.
+
+        Raises:
+            UnknownName: there is none.
+            RegistryError: it cannot be imported; the message names its path and the cause.
+        """
+        entry = self.entry(name)
+        if name not in self._factories:
+            self._factories[name] = self._load(entry)
+        return self._factories[name]
+
+    def check(
+        self,
+        spec: object,
+        *,
+        where: Where = nowhere,
+        path: str = "",
+        context: Collection[str] = (),
+    ) -> tuple[dict[str, Any], list[Problem]]:
+        """Find everything that is wrong with a spec, without building it.
+
+        Args:
+            spec: a name, or a mapping of `name` and arguments.
+            where: the place of each argument.
+            path: what stands before an argument in messages.
+            context: names of the runtime objects that `build` will be given.
+
+        Returns:
+            The arguments as the factory will get them, defaults included and context left out; and the problems.
+        """
+        name, arguments, problem = self._parse(spec, where, path)
+        if problem is not None:
+            return {}, [problem]
+        try:
+            return signature.check(
+                self.get(name), arguments, name=name, where=where, path=path, context=context
+            )
+        except RegistryError as error:
+            return {}, [Problem(where(("name",)), join(path, "name"), error.message, error.hint)]
+
+    def build(self, spec: str | Mapping[str, Any], /, *, where: Where = nowhere, path: str = "", **context: Any) -> T:  # noqa: ANN401
+        """Call the factory that a spec names.
+
+        Args:
+            spec: a name, or a mapping of `name` and arguments.
+            where: the place of each argument.
+            path: what stands before an argument in messages.
+            context: runtime objects; a factory gets those that it has a parameter for.
+
+        Raises:
+            UnknownName: the spec names no component.
+            ArgumentError: arguments are unknown, missing or mistyped, or the factory refuses their values.
+            RegistryError: the factory cannot be imported.
+        """
+        name, _, problem = self._parse(spec, where, path)
+        if problem is not None:
+            raise ArgumentError([problem])
+        factory = self.get(name)
+        arguments, problems = self.check(spec, where=where, path=path, context=context)
+        if problems:
+            raise ArgumentError(problems)
+        known = signature.parameters(factory)
+        try:
+            return factory(**arguments, **{key: value for key, value in context.items() if key in known})
+        except ArgumentError:
+            raise
+        except ValueError as error:
+            raise ArgumentError([Problem(where(()), path, f"{name!r}: {error}")]) from error
+
+    def names(self, pattern: str = "*") -> list[str]:
+        """The names that fit a wildcard pattern, in natural order; nothing is imported."""
+        self._discover()
+        return sorted((name for name in self._entries if fnmatchcase(name, pattern)), key=natural)
+
+    def entry(self, name: str) -> Entry:
+        """What is known of a component without importing it.
+
+        Raises:
+            UnknownName: there is none of that name.
+            RegistryError: a plug-in claims the name but is broken.
+        """
+        if name not in self._entries:
+            self._discover()
+        if name not in self._entries:
+            self._refuse(name)
+        return self._entries[name]
+
+    def find(self, name: str) -> str:
+        """Where the factory is written, as `file:line`.
+
+        Raises:
+            RegistryError: the name is unknown, or the factory has no Python source.
+        """
+        factory = inspect.unwrap(self.get(name))
+        try:
+            return f"{inspect.getsourcefile(factory)}:{inspect.getsourcelines(factory)[1]}"
+        except (OSError, TypeError) as error:
+            raise RegistryError(f"{self.kind} {name!r} has no Python source: {self._entries[name].path}") from error
+
+    @property
+    def broken(self) -> list[Broken]:
+        """The plug-ins of this kind that cannot be used, as far as is known."""
+        self._discover()
+        return list(self._broken)
+
+    def __contains__(self, name: object) -> bool:
+        if name not in self._entries:
+            self._discover()
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def __len__(self) -> int:
+        return len(self.names())
+
+    def _add(self, entry: Entry) -> None:
+        if not is_kebab(entry.name):
+            raise RegistryError(f"{self.kind} {entry.name!r} of {entry.owner}: names are kebab-case, such as 'dpmpp-2m'")
+        module, _, attribute = entry.path.partition(":")
+        if not (module and attribute):
+            raise RegistryError(f"{self.kind} {entry.name!r} of {entry.owner}: {entry.path!r} is not 'module:attribute'")
+        old = self._entries.get(entry.name)
+        if old is not None and old.path != entry.path:
+            raise NameTaken(
+                f"{self.kind} {entry.name!r} is taken by {old.path} (from {old.owner})",
+                f"{entry.path} (from {entry.owner}) needs another name",
+            )
+        self._entries[entry.name] = entry
+        self._factories.pop(entry.name, None)
+
+    def _discover(self) -> None:
+        """Add what other distributions offer, once; whatever is wrong with one of them is noted and passed over."""
+        if self._discovered:
+            return
+        self._discovered = True
+        try:
+            points = plugins.entry_points(self._group or "")
+        except Exception as error:  # noqa: BLE001  # other packages' metadata may be malformed in any way
+            self._note("*", "unknown", f"the installed entry points cannot be read: {error}")
+            return
+        for point in points:
+            owner = plugins.owner(point)
+            try:
+                self._add(Entry(point.name, f"{point.module}:{point.attr}", owner=owner))
+            except RegistryError as error:
+                self._note(point.name, owner, str(error))
+            except AttributeError:
+                self._note(point.name, owner, f"{point.value!r} is not 'module:attribute'")
+
+    def _note(self, name: str, owner: str, reason: str) -> None:
+        row = Broken(self.kind, name, owner, reason)
+        if row not in self._broken:
+            self._broken.append(row)
+
+    def _refuse(self, name: str) -> NoReturn:
+        for row in self._broken:
+            if row.name == name:
+                raise RegistryError(f"{self.kind} {name!r} (from {row.owner}) cannot be used: {row.reason}")
+        known = self.names()
+        if near := suggest(name, known):
+            hint = f"did you mean {near!r}?"
+        elif known:
+            hint = f"known: {', '.join(known[:_LISTED])}{', ...' if len(known) > _LISTED else ''}"
+        else:
+            hint = f"no {self.kind} is registered"
+        raise UnknownName(f"unknown {self.kind} {name!r}", hint)
+
+    def _load(self, entry: Entry) -> Callable[..., T]:
+        module, _, attribute = entry.path.partition(":")
+        try:
+            found: Any = import_module(module)
+            for part in attribute.split("."):
+                found = getattr(found, part)
+            if not callable(found):
+                raise TypeError(f"{shown(found)} cannot be called")
+        except Exception as error:  # noqa: BLE001  # a module may fail in any way while it is imported
+            reason = f"{entry.path}: {type(error).__name__}: {error}"
+            if isinstance(error, ImportError) and entry.extra:
+                missing = (error.name or entry.extra).partition(".")[0]
+                if missing != module.partition(".")[0]:
+                    need = f"{self.kind} {entry.name!r} needs {missing}"
+                    raise RegistryError(f"{need}: pip install '{DISTRIBUTION}[{entry.extra}]'") from error
+            self._note(entry.name, entry.owner, reason)
+            raise RegistryError(
+                f"{self.kind} {entry.name!r} (from {entry.owner}) cannot be loaded: {reason}"
+            ) from error
+        factory: Callable[..., T] = found
+        return factory
+
+    def _parse(self, spec: object, where: Where, path: str) -> tuple[str, Mapping[str, Any], Problem | None]:
+        if isinstance(spec, str):
+            return spec, {}, None
+        if not isinstance(spec, Mapping):
+            message = f"expected the name of a {self.kind}, or a mapping with a name, got {shown(spec)}"
+            return "", {}, Problem(where(()), path, message)
+        name = spec.get("name")
+        if not isinstance(name, str):
+            message = f"expected the name of a {self.kind}, got {shown(name)}"
+            return "", {}, Problem(where(("name",)), join(path, "name"), message)
+        return name, {key: value for key, value in spec.items() if key != "name"}, None

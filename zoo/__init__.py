@@ -1,0 +1,59 @@
+"""A model zoo for diffusion denoisers: networks, samplers and schedules by name, any combination from YAML.
+
+Nothing heavy is imported before it is used: ``import zoo`` loads no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from zoo.checkpoint import save as save
+    from zoo.config import ConfigError as ConfigError
+    from zoo.core.diffusion import Diffusion as Diffusion
+    from zoo.description import describe as describe
+    from zoo.factory import build as build
+    from zoo.loading import load as load
+    from zoo.listing import names as names
+    from zoo.sampling import sample as sample
+    from zoo.sampling import walk as walk
+
+_PUBLIC = {
+    "ConfigError": "zoo.config",
+    "Diffusion": "zoo.core.diffusion",
+    "build": "zoo.factory",
+    "describe": "zoo.description",
+    "load": "zoo.loading",
+    "names": "zoo.listing",
+    "sample": "zoo.sampling",
+    "save": "zoo.checkpoint",
+    "walk": "zoo.sampling",
+}
+
+__all__ = [
+    "ConfigError",
+    "Diffusion",
+    "__version__",
+    "build",
+    "describe",
+    "load",
+    "names",
+    "sample",
+    "save",
+    "walk",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'zoo' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_PUBLIC[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})

@@ -1,0 +1,79 @@
+"""The shape of a config: which keys there are at the top, and where components stand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zoo.config.marks import Path
+
+COMPONENTS: dict[Path, str] = {
+    ("denoiser",): "denoisers",
+    ("schedule",): "schedules",
+    ("parameterization",): "parameterizations",
+    ("scaling",): "scalings",
+    ("conditioner",): "conditioners",
+    ("sampler",): "samplers",
+    ("sampling", "spacing"): "spacings",
+    ("sampling", "guidance"): "guidances",
+    ("data",): "data",
+    ("training", "objective"): "objectives",
+    ("training", "optimizer"): "optimizers",
+}
+"""Where components stand, each with the plural name of its kind."""
+
+OPTIONAL: frozenset[Path] = frozenset({("conditioner",), ("data",), ("sampling", "guidance")})
+"""The components that may be null, which is the same as absent."""
+
+LISTS: frozenset[Path] = frozenset({("sampling", "guidance")})
+"""The components that may be a list, applied in order."""
+
+CONTEXT: dict[Path, frozenset[str]] = {("denoiser",): frozenset({"schedule", "parameterization", "shape"})}
+"""The parameters that the zoo supplies when it builds a component, so that a config may not set them."""
+
+KEYS: dict[str, Any] = {
+    "inherits": str | list[str],
+    "summary": str,
+    "paper": str,
+    "license": str,
+    "shape": list[int | None],
+    "denoiser": None,
+    "schedule": None,
+    "parameterization": None,
+    "scaling": None,
+    "conditioner": None,
+    "sampler": None,
+    "sampling": dict[str, Any],
+    "data": None,
+    "training": dict[str, Any],
+    "notes": dict[str, str],
+}
+"""The keys at the top in the order in which they are written, with the types of those that are not components."""
+
+SAMPLING: dict[str, Any] = {
+    "steps": int,
+    "spacing": None,
+    "guidance": None,
+    "clip": bool | float | tuple[float, float] | None,
+}
+"""The keys of `sampling`, likewise."""
+
+DEFAULTS: dict[str, Any] = {
+    "schedule": {"name": "linear"},
+    "parameterization": {"name": "eps"},
+    "scaling": {"name": "identity"},
+    "sampler": {"name": "ddim"},
+    "sampling": {"steps": 50, "spacing": {"name": "trailing"}, "guidance": None, "clip": None},
+}
+"""What a config need not say."""
+
+
+def named(path: Path, value: Any) -> Any:
+    """The value at `path` with each component that is a bare string written as `{name: string}`."""
+    if path in COMPONENTS:
+        if isinstance(value, str):
+            return {"name": value}
+        if path in LISTS and isinstance(value, list):
+            return [{"name": item} if isinstance(item, str) else item for item in value]
+    if isinstance(value, dict) and len(path) < 2:
+        return {key: named((*path, key), item) for key, item in value.items()}
+    return value

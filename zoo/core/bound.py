@@ -1,0 +1,111 @@
+"""A model with its conditions closed over: what guidance wraps and samplers call."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo.core.errors import ZooError
+from zoo.core.grid import GridPoint
+from zoo.core.parameterization import Parameterization, Prediction
+from zoo.core.sampler import Denoise
+
+Network = Callable[..., Tensor]
+
+
+class ConditionError(ZooError, ValueError):
+    """Conditions that do not fit the model or the batch."""
+
+
+class Bound:
+    """Network + parameterization + conditions, as a :class:`~zoo.core.sampler.Denoise`.
+
+    Args:
+        network: ``network(x, label, **cond) -> out``.
+        parameterization: what out means.
+        cond: the conditions; tensors are (B, ...).
+        dtype: the dtype the network computes in; None takes x's.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        parameterization: Parameterization,
+        cond: Mapping[str, Any],
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self.network, self.parameterization = network, parameterization
+        self.cond, self.dtype = dict(cond), dtype
+        self._doubled: dict[str, Any] | None = None
+
+    def __call__(self, x_t: Tensor, at: GridPoint, /) -> Prediction:
+        return self.predict(self.output(x_t, at), x_t, at)
+
+    def output(self, x_t: Tensor, at: GridPoint) -> Tensor:
+        """The raw output for x_t: (B, C, ...) under the conditions."""
+        return self._run(x_t, at, self.cond)
+
+    def pair(self, x_t: Tensor, at: GridPoint) -> tuple[Tensor, Tensor]:
+        """The raw outputs with and without the conditions, in one forward of the doubled batch."""
+        if self._doubled is None:
+            self._doubled = {
+                name: torch.cat([one, null_of(name, one)]) for name, one in self._tensors().items()
+            }
+        out = self._run(torch.cat([x_t, x_t]), at, {**self.cond, **self._doubled})
+        with_cond, without = out.chunk(2)
+        return with_cond, without
+
+    def predict(self, out: Tensor, x_t: Tensor, at: GridPoint) -> Prediction:
+        """Read a raw output."""
+        return self.parameterization.predict(out, x_t, at)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        tensors = {name: value for name, value in self.cond.items() if isinstance(value, Tensor)}
+        if not tensors:
+            raise ConditionError("guidance needs a condition to be guided by: pass labels=... (or cond=...)")
+        return tensors
+
+    def _run(self, x_t: Tensor, at: GridPoint, cond: Mapping[str, Any]) -> Tensor:
+        if at.alpha == 0 and not self.parameterization.from_pure_noise:
+            raise ConditionError(
+                f"a network that predicts {type(self.parameterization).__name__.lower()} says nothing about x_0 at "
+                "alpha = 0: start below the schedule's end, or use a v, x0 or flow network"
+            )
+        # The label stays at least float32: bfloat16 would round 999 to 1000
+        precision = torch.float64 if x_t.dtype == torch.float64 else torch.float32
+        label = self.parameterization.c_noise(at.t, at)
+        t = torch.full((x_t.shape[0],), float(label), dtype=precision, device=x_t.device)
+        scale = self.parameterization.c_in(at)
+        x = x_t if scale == 1.0 else x_t * scale
+        out = self.network(x if self.dtype is None else x.to(self.dtype), t, **cond)
+        return out.to(x_t.dtype)
+
+
+def null_of(name: str, value: Tensor) -> Tensor:
+    """The null of a condition: label -1 for whole numbers, an all-zero row otherwise."""
+    return torch.zeros_like(value) if value.is_floating_point() else torch.full_like(value, -1)
+
+
+class Guidance(ABC):
+    """A wrapper Denoise -> Denoise. Several are applied in the order given."""
+
+    @abstractmethod
+    def __call__(self, denoise: Denoise, model: Bound) -> Denoise:
+        """Guide a model.
+
+        Args:
+            denoise: the model as guided so far.
+            model: the bare model, for raw outputs with and without conditions.
+        """
+
+
+def guided(model: Bound, guidance: Guidance | Sequence[Guidance] | None) -> Denoise:
+    """The model under one guidance, several, or none."""
+    denoise: Denoise = model
+    for one in [] if guidance is None else [guidance] if isinstance(guidance, Guidance) else guidance:
+        denoise = one(denoise, model)
+    return denoise

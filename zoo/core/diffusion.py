@@ -1,0 +1,222 @@
+"""The model: denoiser + schedule + parameterization + scaling, joined in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from registry import parameterizations, schedules
+from zoo.core.bound import Bound, ConditionError, Guidance, guided
+from zoo.core.conditioner import Conditioner
+from zoo.core.parameterization import Parameterization, Prediction
+from zoo.core.sampler import Denoise, Sampler
+from zoo.core.scaling import Identity, Scaling
+from zoo.core.schedule import Schedule
+
+
+class Spacing(Protocol):
+    """Where a walk of so many steps sets its feet: N + 1 times, from the start to the end."""
+
+    def __call__(self, schedule: Schedule, steps: int, /) -> list[float]: ...
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a model is sampled when nobody says otherwise.
+
+    Args:
+        sampler: the rule.
+        steps: number of steps.
+        spacing: gives the times.
+        guidance: applied in order, when there are conditions.
+        clip: applied last, always.
+    """
+
+    sampler: Sampler[Any] | None = None
+    steps: int = 50
+    spacing: Spacing | None = None
+    guidance: tuple[Guidance, ...] = ()
+    clip: Guidance | None = None
+
+
+class Callback(nn.Module):
+    """Any function ``f(x, t, **cond)`` as a network."""
+
+    def __init__(self, f: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.f = f
+
+    def forward(self, x: Tensor, t: Tensor, **cond: Any) -> Tensor:
+        return self.f(x, t, **cond)
+
+
+class Diffusion(nn.Module):
+    """A denoiser that knows what it was trained for.
+
+    Args:
+        denoiser: the network, ``forward(x, t, **cond)``.
+        schedule: t -> (alpha, sigma).
+        parameterization: what the network's output means.
+        scaling: between data and model space.
+        conditioner: raw features to conditions; its parameters are the model's.
+        sampling: defaults of ``zoo.sample``.
+        shape: of one sample, (C, H, W) or (M, None); None where any length will do.
+        config: the resolved config that this model was built from.
+    """
+
+    def __init__(
+        self,
+        denoiser: nn.Module,
+        schedule: Schedule,
+        parameterization: Parameterization,
+        *,
+        scaling: Scaling | None = None,
+        conditioner: Conditioner | None = None,
+        sampling: Sampling | None = None,
+        shape: Sequence[int | None] | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.denoiser = denoiser
+        self.conditioner = conditioner
+        self.schedule = schedule
+        self.parameterization = parameterization
+        self.scaling = scaling or Identity()
+        self.sampling = sampling or Sampling()
+        self.shape = None if shape is None else tuple(shape)
+        self.config: Mapping[str, Any] = dict(config or {})
+
+    @classmethod
+    def wrap(
+        cls,
+        f: Callable[..., Tensor],
+        *,
+        schedule: str | Mapping[str, Any] | Schedule = "linear",
+        parameterization: str | Mapping[str, Any] | Parameterization = "eps",
+        scaling: Scaling | None = None,
+        shape: Sequence[int | None] | None = None,
+    ) -> Diffusion:
+        """Any function becomes a model: our samplers with your network.
+
+        Args:
+            f: ``f(x, t, **cond) -> prediction`` with x: (B, ...) and t: (B,), the time as the network labels it.
+            schedule: a name, a ``{name: ...}`` mapping, or a Schedule.
+            parameterization: what f predicts; a name, a mapping, or a Parameterization.
+            scaling: between data and f's space.
+            shape: of one sample, so that ``zoo.sample`` need not be told.
+        """
+        return cls(
+            f if isinstance(f, nn.Module) else Callback(f),
+            schedule if isinstance(schedule, Schedule) else schedules.build(schedule),
+            parameterization
+            if isinstance(parameterization, Parameterization)
+            else parameterizations.build(parameterization),
+            scaling=scaling,
+            shape=shape,
+        )
+
+    @property
+    def sampler(self) -> Sampler[Any] | None:
+        """The sampler that is used when nobody names another."""
+        return self.sampling.sampler
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is; the CPU when it holds no tensors."""
+        for tensor in (*self.parameters(), *self.buffers()):
+            return tensor.device
+        return torch.device("cpu")
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """What the network computes in; None for one without parameters, which takes what it is given."""
+        return next(
+            (parameter.dtype for parameter in self.parameters() if parameter.is_floating_point()), None
+        )
+
+    def conditions(self, **cond: Any) -> dict[str, Any]:
+        """The conditions as the denoiser takes them: through the conditioner, unless ``cond`` is given."""
+        if self.conditioner is None or not cond or "cond" in cond:
+            return cond
+        return dict(self.conditioner(**cond))
+
+    def bind(self, *, guidance: Guidance | Sequence[Guidance] | None = None, **cond: Any) -> Denoise:
+        """The model with its conditions and guidance closed over: what a sampler calls.
+
+        Args:
+            guidance: one, or several in the order of their application.
+            **cond: conditions, batch first.
+        """
+        return guided(
+            Bound(self.denoiser, self.parameterization, self.conditions(**cond), self.dtype), guidance
+        )
+
+    def denoise(self, x_t: Tensor, t: Tensor | float, **cond: Any) -> Prediction:
+        """What x_t is made of, at one time for each sample; ``.x_0`` is the posterior mean.
+
+        Args:
+            x_t: (B, ...) in model space.
+            t: () or (B,) times of the schedule.
+            **cond: conditions, batch first.
+        """
+        time = self._times(t, x_t)
+        m = self.schedule(time)
+        at = m.like(x_t)
+        out = self._network(x_t, time, **self.conditions(**cond))
+        return self.parameterization.predict(out, x_t, at)
+
+    def add_noise(self, x_0: Tensor, eps: Tensor, t: Tensor | float) -> Tensor:
+        """x_t = alpha x_0 + sigma eps, for x_0, eps: (B, ...) and t: () or (B,)."""
+        m = self.schedule(self._times(t, x_0)).like(x_0)
+        return m.alpha * x_0 + m.sigma * eps
+
+    def loss(self, x_0: Tensor, *, t: Tensor | float, eps: Tensor, **cond: Any) -> Tensor:
+        """The squared error of the network's output, averaged over each sample: (B,), unweighted.
+
+        Args:
+            x_0: (B, ...) in model space.
+            t: () or (B,) times of the schedule.
+            eps: (B, ...) standard normal noise.
+            **cond: conditions, batch first.
+
+        Raises:
+            ConditionError: for a network with a learned variance, which this loss would leave untrained.
+        """
+        if self.parameterization.learned_variance:
+            raise ConditionError("this loss does not train a learned variance: set learned_variance: false")
+        time = self._times(t, x_0)
+        m = self.schedule(time).like(x_0)
+        x_t = m.alpha * x_0 + m.sigma * eps
+        out = self._network(x_t, time, **self.conditions(**cond))
+        return (out - self.parameterization.target(x_0, eps, m)).square().flatten(1).mean(1)
+
+    def forward(self, x_0: Tensor, t: Tensor | float, eps: Tensor, **cond: Any) -> Tensor:
+        """The loss, so that wrappers for several devices find it."""
+        return self.loss(x_0, t=t, eps=eps, **cond)
+
+    def part_tensors(self) -> dict[str, Tensor]:
+        """Tables and statistics outside the network that a checkpoint carries: ``schedule.*``, ``scaling.*``."""
+        return {
+            f"{name}.{key}": tensor
+            for name, part in (("schedule", self.schedule), ("scaling", self.scaling))
+            for key, tensor in part.tensors().items()
+        }
+
+    def _network(self, x_t: Tensor, time: Tensor, **cond: Any) -> Tensor:
+        m = self.schedule(time)
+        label = self.parameterization.c_noise(time, m)
+        x = x_t * self.parameterization.c_in(m.like(x_t))
+        precision = torch.float64 if x_t.dtype == torch.float64 else torch.float32
+        out: Tensor = self.denoiser(
+            x if self.dtype is None else x.to(self.dtype), label.to(precision), **cond
+        )
+        return out.to(x_t.dtype)
+
+    @staticmethod
+    def _times(t: Tensor | float, x: Tensor) -> Tensor:
+        time = torch.as_tensor(t, dtype=torch.float64, device=x.device)
+        return time.expand(x.shape[0]) if time.ndim == 0 else time

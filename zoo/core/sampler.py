@@ -1,0 +1,158 @@
+"""Samplers: frozen records of settings with a pure ``step``, and the one loop that walks them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar
+
+from torch import Tensor
+
+from zoo.core.grid import Grid, GridError, GridPoint, Step
+from zoo.core.parameterization import Prediction
+
+State = TypeVar("State")
+
+Noise = Callable[[Tensor, GridPoint, GridPoint], Tensor]
+"""Standard normal noise like x_t for the interval between two points: ``noise(x_t, now, next)``."""
+
+
+class Denoise(Protocol):
+    """The network with its conditions and guidance closed over. Samplers see nothing else of the model."""
+
+    def __call__(self, x_t: Tensor, at: GridPoint, /) -> Prediction:
+        """What x_t: (B, ...) at the point ``at`` is made of. ``at`` may lie off the grid."""
+        ...
+
+
+class Sampler(ABC, Generic[State]):
+    """One rule for going from x_t at ``step.now`` to x at ``step.next``.
+
+    Concrete samplers are frozen dataclasses. Formulas are written in alpha and sigma, not in their ratio,
+    wherever alpha = 0 or sigma = 0 can occur.
+
+    Attributes:
+        order: of the rule, as its paper counts it.
+        stochastic: whether the rule draws noise; a property where it depends on the settings.
+        from_pure_noise: whether a step may start at alpha = 0.
+    """
+
+    order: ClassVar[int]
+    stochastic: ClassVar[bool] = False
+    from_pure_noise: ClassVar[bool] = True
+
+    def init(self) -> State:
+        """The state before the first step; nothing for single-step rules."""
+        return ()  # type: ignore[return-value]
+
+    @property
+    def convergence(self) -> int:
+        """The global order with which the result approaches the exact solution; a test measures it."""
+        return self.order
+
+    @abstractmethod
+    def step(
+        self, denoise: Denoise, x_t: Tensor, step: Step, state: State, noise: Noise
+    ) -> tuple[Tensor, State]:
+        """One step.
+
+        Args:
+            denoise: the model.
+            x_t: (B, ...) at ``step.now``.
+            step: both rows of the grid.
+            state: what the last step, or ``init``, returned.
+            noise: gives standard normal noise when asked.
+
+        Returns:
+            x at ``step.next`` and the new state.
+        """
+
+
+class Moment(NamedTuple):
+    """A walk after so many steps; the first moment is the start."""
+
+    x_t: Tensor
+    at: GridPoint
+    index: int
+    total: int
+    nfe: int
+
+
+class Counted:
+    """A denoise that counts its calls (NFE). A guided call counts once, however many forwards it takes."""
+
+    def __init__(self, denoise: Denoise) -> None:
+        self._denoise = denoise
+        self.nfe = 0
+
+    def __call__(self, x_t: Tensor, at: GridPoint, /) -> Prediction:
+        self.nfe += 1
+        return self._denoise(x_t, at)
+
+
+def walk(sampler: Sampler[Any], denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Iterator[Moment]:
+    """Walk a grid: the only sampling loop there is.
+
+    Progress bars, previews and early stops are the caller's business. ``x`` is never written to.
+
+    Args:
+        sampler: the rule.
+        denoise: the model.
+        x: (B, ...) the state at ``grid[0]``.
+        grid: N + 1 points for N steps.
+        noise: noise for stochastic rules.
+
+    Yields:
+        N + 1 moments, the start first.
+
+    Raises:
+        GridError: when the grid holds a point that the sampler cannot leave.
+    """
+    total = len(grid) - 1
+    if not sampler.from_pure_noise and any(point.alpha == 0 for point in grid.points[:-1]):
+        raise GridError(
+            f"{type(sampler).__name__} cannot step from pure noise (alpha = 0): "
+            "take ddim or unipc, or a spacing whose first time has some signal left"
+        )
+    counted = Counted(denoise)
+    state = sampler.init()
+    yield Moment(x, grid[0], 0, total, 0)
+    for index in range(total):
+        step = Step(grid[index], grid[index + 1], index, total, grid.at)
+        x, state = sampler.step(counted, x, step, state, noise)
+        yield Moment(x, step.next, index + 1, total, counted.nfe)
+
+
+def transfer(x_t: Tensor, eps: Tensor, now: GridPoint, next: GridPoint) -> Tensor:
+    """The exact solution of the probability-flow ODE for a constant eps (DDIM; PNDM's transfer, eq. 11).
+
+    x_s = (alpha_s / alpha_t) x_t + (sigma_s - (alpha_s / alpha_t) sigma_t) eps
+    """
+    scale = next.alpha / now.alpha
+    return scale * x_t + (next.sigma - scale * now.sigma) * eps
+
+
+def adams_bashforth(e: Tensor, history: Sequence[Tensor]) -> Tensor:
+    """The Adams-Bashforth mean of up to four outputs at equal steps, newest first.
+
+    e;  (3 e - e_1) / 2;  (23 e - 16 e_1 + 5 e_2) / 12;  (55 e - 59 e_1 + 37 e_2 - 9 e_3) / 24
+    """
+    if not history:
+        return e
+    if len(history) == 1:
+        return (3 * e - history[0]) / 2
+    if len(history) == 2:
+        return (23 * e - 16 * history[0] + 5 * history[1]) / 12
+    return (55 * e - 59 * history[0] + 37 * history[1] - 9 * history[2]) / 24
+
+
+def mixable(prediction: Prediction, at: GridPoint, history: Literal["eps", "v"]) -> Tensor:
+    """The quantity that a pseudo-linear multistep rule mixes: eps, or v = alpha eps - sigma x_0."""
+    if history == "eps":
+        return prediction.eps
+    return at.alpha * prediction.eps - at.sigma * prediction.x_0
+
+
+def as_eps(mixed: Tensor, x_t: Tensor, at: GridPoint, history: Literal["eps", "v"]) -> Tensor:
+    """eps = sigma x_t + alpha v on a variance-preserving path, or the mixed eps as it is."""
+    return mixed if history == "eps" else at.sigma * x_t + at.alpha * mixed

@@ -1,0 +1,109 @@
+"""From a config to a model."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from os import PathLike
+from typing import Any
+
+import torch
+
+from registry import (
+    conditioners,
+    denoisers,
+    guidances,
+    parameterizations,
+    samplers,
+    scalings,
+    schedules,
+    spacings,
+)
+from zoo import checkpoint
+from zoo import config as configs
+from zoo.core.diffusion import Diffusion, Sampling
+
+
+def build(
+    source: str | PathLike[str] | Mapping[str, Any],
+    *,
+    pretrained: bool = False,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+    **overrides: Any,
+) -> Diffusion:
+    """Build a model from a config.
+
+    Args:
+        source: the name of a config ("ddpm-cifar10"), the path of a YAML file, or a mapping.
+        pretrained: load the weights that are shipped under this name.
+        device: where the model goes.
+        dtype: of the parameters; None is float32.
+        **overrides: merged over the config, ``denoiser={"channel_mult": [1, 2, 4]}`` or ``sampler="ddim"``.
+
+    Returns:
+        The model; in eval mode when pretrained.
+
+    Raises:
+        ConfigError: with every problem of the config at once.
+        CheckpointError: when pretrained and no weights are shipped, or they do not fit the overrides.
+    """
+    loaded = configs.load(source, overrides=overrides)
+    tree = configs.resolve(loaded)
+    if not pretrained:
+        return assemble(tree).to(device=device, dtype=dtype)
+    model = assemble(tree, empty=True)
+    checkpoint.fill(model, checkpoint.shipped(loaded.name))
+    return model.to(device=device, dtype=dtype).eval()
+
+
+def assemble(tree: Mapping[str, Any], *, empty: bool = False) -> Diffusion:
+    """A model from a resolved config.
+
+    Args:
+        tree: what ``zoo.config.resolve`` returned.
+        empty: leave the parameters on the meta device, for weights that are about to be loaded.
+    """
+    schedule = schedules.build(tree["schedule"], path="schedule")
+    parameterization = parameterizations.build(tree["parameterization"], path="parameterization")
+    shape = tree.get("shape")
+    context = {"schedule": schedule, "parameterization": parameterization, "shape": shape}
+    with torch.device("meta") if empty else contextlib.nullcontext():
+        denoiser = denoisers.build(tree["denoiser"], path="denoiser", **context)
+        conditioner = (
+            conditioners.build(tree["conditioner"], path="conditioner") if tree.get("conditioner") else None
+        )
+    settings = tree["sampling"]
+    return Diffusion(
+        denoiser,
+        schedule,
+        parameterization,
+        scaling=scalings.build(tree["scaling"], path="scaling"),
+        conditioner=conditioner,
+        sampling=Sampling(
+            sampler=samplers.build(tree["sampler"], path="sampler"),
+            steps=settings["steps"],
+            spacing=spacings.build(settings["spacing"], path="sampling.spacing"),
+            guidance=tuple(
+                guidances.build(one, path="sampling.guidance") for one in _several(settings["guidance"])
+            ),
+            clip=_clip(settings["clip"]),
+        ),
+        shape=shape,
+        config=tree,
+    )
+
+
+def _several(guidance: Any) -> list[Any]:
+    """No guidance, one, or a list of them."""
+    if guidance is None:
+        return []
+    return [guidance] if isinstance(guidance, str | Mapping) else list(guidance)
+
+
+def _clip(clip: Any) -> Any:
+    """``clip``: off, true for [-1, 1], a number for [-c, c], or [low, high]."""
+    if clip is None or clip is False:
+        return None
+    low, high = (-1.0, 1.0) if clip is True else (-clip, clip) if isinstance(clip, int | float) else clip
+    return guidances.build({"name": "clip", "low": float(low), "high": float(high)})

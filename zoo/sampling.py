@@ -1,0 +1,243 @@
+"""Sampling: shapes, seeds, devices and starting points around the one loop of the core."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from registry import guidances, samplers, spacings
+from zoo.core.bound import ConditionError, Guidance
+from zoo.core.diffusion import Diffusion, Spacing
+from zoo.core.errors import ShapeError
+from zoo.core.grid import Grid, GridPoint, make_grid
+from zoo.core.noise import NoiseError, PerSample, Recorded
+from zoo.core.sampler import Denoise, Moment, Noise, Sampler, walk as walk_grid
+
+Spec = str | Mapping[str, Any]
+
+
+def sample(
+    model: Diffusion,
+    n: int = 1,
+    *,
+    shape: Sequence[int] | None = None,
+    sampler: Spec | Sampler[Any] | None = None,
+    steps: int | None = None,
+    spacing: Spec | Spacing | None = None,
+    times: Sequence[float] | Grid | None = None,
+    seed: int | Sequence[int] = 0,
+    guidance: float | Spec | Guidance | Sequence[Spec | Guidance] | None = None,
+    x_T: Tensor | None = None,
+    start: Tensor | None = None,
+    start_t: float | None = None,
+    noise: Noise | Tensor | None = None,
+    **cond: Any,
+) -> Tensor:
+    """Draw samples.
+
+    Args:
+        model: what to sample.
+        n: how many; taken from x_T or start where one is given.
+        shape: of one sample, where the model's config leaves it open.
+        sampler: a name, a ``{name: ...}`` mapping or a Sampler; None takes the model's, as below.
+        steps: number of steps.
+        spacing: which times N steps visit.
+        times: explicit times of the schedule, start and end included, or a whole Grid of (t, alpha, sigma) rows,
+            instead of steps and spacing. Rising times walk toward noise (inversion).
+        seed: one for all samples or one each; a sample does not depend on how many others are drawn with it.
+        guidance: a number is the scale of classifier-free guidance; else a spec, a Guidance, or a list of them.
+            ``()`` turns the model's own off.
+        x_T: (n, ...) the start state as it is, in model space; its dtype is the arithmetic's.
+        start: (n, ...) clean data to start from instead of noise, noised to start_t.
+        start_t: the schedule time that ``start`` is noised to; None takes the first time of the walk. Times of the
+            walk above it are left out.
+        noise: a recorded tensor (draws, n, ...), consumed in the order of the calls, or a function
+            ``noise(x_t, now, next)``. With ``start``, its first draw is the start's noise.
+        **cond: conditions by name, one row a sample; a single label serves all.
+
+    Returns:
+        (n, ...) in data space, for instance images in [-1, 1].
+
+    Raises:
+        ShapeError: when no shape is known, or tensors disagree about it.
+        RegistryError: for unknown names and arguments.
+    """
+    for moment in walk(
+        model,
+        n,
+        shape=shape,
+        sampler=sampler,
+        steps=steps,
+        spacing=spacing,
+        times=times,
+        seed=seed,
+        guidance=guidance,
+        x_T=x_T,
+        start=start,
+        start_t=start_t,
+        noise=noise,
+        **cond,
+    ):
+        last = moment
+    return model.scaling.decode(last.x_t)
+
+
+@torch.no_grad()
+def walk(
+    model: Diffusion,
+    n: int = 1,
+    *,
+    shape: Sequence[int] | None = None,
+    sampler: Spec | Sampler[Any] | None = None,
+    steps: int | None = None,
+    spacing: Spec | Spacing | None = None,
+    times: Sequence[float] | Grid | None = None,
+    seed: int | Sequence[int] = 0,
+    guidance: float | Spec | Guidance | Sequence[Spec | Guidance] | None = None,
+    x_T: Tensor | None = None,
+    start: Tensor | None = None,
+    start_t: float | None = None,
+    noise: Noise | Tensor | None = None,
+    **cond: Any,
+) -> Iterator[Moment]:
+    """The same as :func:`sample`, moment by moment: the start, then the state after every step, in model space."""
+    given = x_T if x_T is not None else start
+    if x_T is not None and start is not None:
+        raise ShapeError("give x_T (a state as it is) or start (clean data to be noised), not both")
+    if start is None and start_t is not None:
+        raise ShapeError("start_t belongs to start: give the clean data to be noised")
+    if given is not None:
+        n = given.shape[0]
+    full = (n, *_shape(model, shape, given))
+    rule = _sampler(model, sampler)
+    grid = _grid(model, steps, spacing, times)
+    source = _noise(noise, seed, n)
+    denoise = _bind(model, guidance, _conditions(model, n, cond))
+    if start is not None:
+        grid, x = _shallow(model, grid, start, start_t, source)
+    else:
+        x = x_T.to(model.device) if x_T is not None else _prior(model, grid[0], full, source)
+    training = model.training
+    model.eval()
+    try:
+        yield from walk_grid(rule, denoise, x, grid, source)
+    finally:
+        model.train(training)
+
+
+def _shape(model: Diffusion, shape: Sequence[int] | None, given: Tensor | None) -> tuple[int, ...]:
+    """The shape of one sample, from the argument, the given tensor or the model."""
+    if given is not None:
+        if shape is not None and tuple(shape) != tuple(given.shape[1:]):
+            raise ShapeError(f"shape is {tuple(shape)} but the given start has {tuple(given.shape[1:])}")
+        return tuple(given.shape[1:])
+    wanted = model.shape if shape is None else tuple(shape)
+    if wanted is None or any(size is None for size in wanted):
+        raise ShapeError(
+            f"the shape of a sample is open ({wanted}): pass shape=..., for instance shape=(3, 32, 32)"
+        )
+    return tuple(int(size) for size in wanted if size is not None)
+
+
+def _sampler(model: Diffusion, sampler: Spec | Sampler[Any] | None) -> Sampler[Any]:
+    if isinstance(sampler, Sampler):
+        return sampler
+    if sampler is None:
+        return model.sampler or samplers.build("ddim")
+    built: Sampler[Any] = samplers.build(sampler, path="sampler")
+    return built
+
+
+def _grid(
+    model: Diffusion, steps: int | None, spacing: Spec | Spacing | None, times: Sequence[float] | Grid | None
+) -> Grid:
+    if times is not None:
+        if steps is not None or spacing is not None:
+            raise ShapeError("give times, or steps and spacing, not both")
+        return times if isinstance(times, Grid) else make_grid(model.schedule, times)
+    rule: Spacing = model.sampling.spacing or spacings.build("trailing")
+    if spacing is not None:
+        rule = spacings.build(spacing, path="spacing") if isinstance(spacing, str | Mapping) else spacing
+    return make_grid(model.schedule, rule(model.schedule, model.sampling.steps if steps is None else steps))
+
+
+def _noise(noise: Noise | Tensor | None, seed: int | Sequence[int], n: int) -> Noise:
+    if noise is None:
+        return PerSample(seed, n)
+    return Recorded(noise) if isinstance(noise, Tensor) else noise
+
+
+def _bind(
+    model: Diffusion,
+    guidance: float | Spec | Guidance | Sequence[Spec | Guidance] | None,
+    cond: dict[str, Any],
+) -> Denoise:
+    wrappers: list[Guidance]
+    if guidance is None:
+        # A model's own guidance needs something to be guided by; without it the model is sampled plain
+        wrappers = list(model.sampling.guidance) if cond else []
+    elif isinstance(guidance, int | float):
+        wrappers = [guidances.build({"name": "cfg", "scale": float(guidance)})]
+    else:
+        several = [guidance] if isinstance(guidance, str | Mapping | Guidance) else list(guidance)
+        wrappers = [
+            one if isinstance(one, Guidance) else guidances.build(one, path="guidance") for one in several
+        ]
+    if model.sampling.clip is not None:
+        wrappers.append(model.sampling.clip)
+    return model.bind(guidance=wrappers, **cond)
+
+
+def _conditions(model: Diffusion, n: int, cond: Mapping[str, Any]) -> dict[str, Any]:
+    """Conditions as tensors on the model's device, one row a sample."""
+    ready: dict[str, Any] = {}
+    for name, value in cond.items():
+        if value is None:
+            continue
+        if isinstance(value, int | float | list | tuple):
+            value = torch.as_tensor(value)
+        if isinstance(value, Tensor):
+            value = value.expand(n) if value.ndim == 0 else value
+            if value.shape[0] != n:
+                raise ConditionError(f"{name}: {value.shape[0]} rows for {n} samples; give one row a sample")
+            value = value.to(model.device)
+        ready[name] = value
+    return ready
+
+
+def _prior(model: Diffusion, first: GridPoint, full: tuple[int, ...], noise: Noise) -> Tensor:
+    """The start of a walk from noise: N(0, I) on variance-preserving paths, N(0, sigma^2 I) on others."""
+    empty = torch.empty(full, device=model.device, dtype=_arithmetic(model))
+    eps = noise(empty, first, first)
+    return eps if abs(math.hypot(first.alpha, first.sigma) - 1) < 1e-6 else first.sigma * eps
+
+
+def _arithmetic(model: Diffusion) -> torch.dtype:
+    """float32, or float64 for a float64 network; half-precision networks are sampled in float32."""
+    return torch.float64 if model.dtype == torch.float64 else torch.float32
+
+
+def _shallow(
+    model: Diffusion, grid: Grid, start: Tensor, start_t: float | None, noise: Noise
+) -> tuple[Grid, Tensor]:
+    """Clean data noised to start_t, and the part of the walk that lies below."""
+    at = grid[0] if start_t is None else make_grid(model.schedule, [start_t])[0]
+    below = tuple(point for point in grid.points if point.t < at.t)
+    if len(below) < len(grid):
+        # A walk that would start above start_t is cut and starts there; one that lies below as a whole, as the
+        # old voice code's does, is walked as it is
+        grid = Grid((at, *below), grid.schedule)
+    if len(grid) < 2:
+        raise NoiseError(
+            f"start_t: no time of the walk lies below {at.t:g}; take more steps or a larger start_t"
+        )
+    dtype = torch.float64 if start.dtype == torch.float64 else _arithmetic(model)
+    x_0 = model.scaling.encode(start.to(model.device, dtype))
+    return grid, at.alpha * x_0 + at.sigma * noise(x_0, at, at)
+
+
+__all__ = ["sample", "walk"]

@@ -1,0 +1,1 @@
+"""Schedules, discrete (tables of trained steps) and continuous (formulas)."""

@@ -71,8 +71,8 @@ def test_counts_of_a_plain_network_by_hand():
     assert [row.macs for row in table.rows] == [60, 60, 36]
     # kept for the backward pass: by the silu its input; by the second layer its own, by the product its own
     assert (rows["first"].saved_bytes, rows["second"].saved_bytes) == (40, 40 + 24)
-    # alive at once: before and after the silu
-    assert table.total.peak_bytes == 80
+    # alive at once: h, which the forward still holds, the second layer's output and the product's
+    assert table.total.peak_bytes == 40 + 24 + 24
 
 
 def test_memory_is_that_of_the_real_thing():
@@ -137,10 +137,7 @@ def test_text_and_data():
     table = layer_table(unet(), (3, 32, 32), name="ddpm-cifar10")
     lines = str(table).splitlines()
     assert lines[0] == "ddpm-cifar10, one sample of 3 x 32 x 32"
-    assert lines[5].split() == (
-        ["level", "1", "16x16", "256", "=", "128", "x", "2", "5", "5,", "1", "head", "10.64M", "3.058G"]
-        + lines[5].split()[-4:]
-    )
+    assert " ".join(lines[5].split()[:-4]) == "level 1 16x16 256 = 128 x 2 5 5, 1 head 10.64M 3.058G"
     assert lines[-1].split()[:4] == ["total", "22", "35.75M", "6.222G"]
     assert json.loads(json.dumps(table.to_dict()))["total"]["parameters"] == 35_746_307
 

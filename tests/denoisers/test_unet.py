@@ -10,7 +10,7 @@ from zoo.core.errors import ArgumentValueError, ShapeError
 from zoo.denoisers.unet import UNet
 from zoo.layers.embeddings import sinusoidal_embedding
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "image" / "ddim-gray28-train-ckpt"
+GOLDEN = Path(__file__).parents[1] / "golden" / "image" / "ddim-multi-attn-bayesian"
 
 
 @pytest.fixture(autouse=True)
@@ -26,15 +26,15 @@ def tiny(**arguments):
 def test_equals_the_original_on_its_own_weights():
     config = yaml.safe_load((GOLDEN / "config.yaml").read_text())
     net = UNet(
-        in_channels=1,
+        out_channels=6,
         base_channels=32,
-        channel_mult=(1, 1),
-        attention_resolutions=(14,),
-        resolution=28,
+        channel_mult=(1, 2),
+        blocks_per_level=1,
+        attention_resolutions=(16, 8),
+        resolution=16,
         dropout=0.1,
-        resample_with_conv=False,
     ).eval()
-    net.load_state_dict(load_file(GOLDEN / "ema.safetensors"))
+    net.load_state_dict(load_file(GOLDEN / "weights.safetensors"))
     io = load_file(GOLDEN / "io.safetensors")
     facts = config["outputs"]["out"]
     # fp32_noise: how far the original differs from itself when float32 sums are reordered
@@ -158,8 +158,8 @@ def test_attention_follows_the_longer_side():
         ({"channel_mult": ()}, "channel_mult is empty; it needs one entry per level, such as [1, 2, 2]"),
         (
             {"attention_resolutions": (12,)},
-            "attention_resolutions: no level is at 12; with resolution = 32 and 4 in channel_mult they are at "
-            "32, 16, 8, 4; nearest: 16",
+            "attention_resolutions: no level is at 12; with resolution = 32 and 4 in channel_mult they are "
+            "at 32, 16, 8, 4; nearest: 16",
         ),
         ({"resolution": 0}, "resolution must be a side >= 1 or a (height, width) of them, got 0"),
         ({"classes": 0}, "classes must be at least 1, got 0"),

@@ -1,9 +1,10 @@
 """Names of everything that can be swapped: the kinds of components, and what is registered under each."""
 
 from registry import catalog as catalog
+from registry.entry import Entry
 from registry.errors import ArgumentError, NameTaken, Problem, RegistryError, UnknownName, suggest
 from registry.plugins import Broken
-from registry.registry import Entry, Registry
+from registry.registry import Registry
 from registry.tables import (
     broken,
     classifiers,

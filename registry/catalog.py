@@ -145,8 +145,12 @@ samplers.lazy(
 )
 
 scalings.lazy("identity", "zoo.core.scaling:Identity", summary="Data is diffused as it is.")
-scalings.lazy("mean-std", "zoo.core.scaling:MeanStd", summary="(data - mean) / std, for all channels or each.")
-scalings.lazy("min-max", "zoo.core.scaling:MinMax", summary="[low, high] to [-1, 1], for all channels or each.")
+scalings.lazy(
+    "mean-std", "zoo.core.scaling:MeanStd", summary="(data - mean) / std, for all channels or each."
+)
+scalings.lazy(
+    "min-max", "zoo.core.scaling:MinMax", summary="[low, high] to [-1, 1], for all channels or each."
+)
 
 schedules.lazy(
     "cosine",
@@ -240,7 +244,9 @@ spacings.lazy(
     summary="Multiples of T // N, as DDIM and PNDM walk.",
     paper="Song et al. 2021, arXiv 2010.02502",
 )
-spacings.lazy("linspace", "zoo.spacings:Linspace", summary="Equal steps from the last trained time to the first.")
+spacings.lazy(
+    "linspace", "zoo.spacings:Linspace", summary="Equal steps from the last trained time to the first."
+)
 spacings.lazy("log-snr", "zoo.spacings:LogSNR", summary="Equal steps in log(sigma / alpha).")
 spacings.lazy(
     "quadratic",

@@ -1,10 +1,12 @@
-"""What goes wrong with names and arguments, said so that the reader knows where to look and what to write instead."""
+"""What goes wrong with names and arguments: where it was written, and what to write instead."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+
+_LISTED = 12
 
 Key = str | int
 """One step down a tree: a key of a mapping or an index of a list."""
@@ -29,6 +31,20 @@ def suggest(word: str, candidates: Iterable[str]) -> str | None:
     """The candidate that was probably meant by `word`, or None when nothing is near."""
     near = difflib.get_close_matches(word.lower(), list(candidates), n=1)
     return near[0] if near else None
+
+
+def near_or_known(word: str, candidates: Sequence[str], label: str = "known") -> str | None:
+    """A hint after a wrong word: the one that was probably meant, else the first of those there are.
+
+    Args:
+        word: what was written.
+        candidates: what could have been.
+        label: what introduces the list of candidates.
+    """
+    if near := suggest(word, candidates):
+        return f"did you mean {near!r}?"
+    dots = ", ..." if len(candidates) > _LISTED else ""
+    return f"{label}: {', '.join(candidates[:_LISTED])}{dots}" if candidates else None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
+    from importlib.metadata import Distribution, EntryPoint
 
 
 class Broken(NamedTuple):
@@ -18,24 +18,54 @@ class Broken(NamedTuple):
     reason: str
 
 
-@cache
-def _installed() -> tuple[EntryPoint, ...]:
-    """Every entry point of this environment: one scan serves all kinds, because a scan takes milliseconds."""
-    from importlib import metadata
+class Offer(NamedTuple):
+    """One entry point: its name, the `module` or `module:attribute` it leads to, and its distribution."""
 
-    return tuple(metadata.entry_points())
-
-
-def entry_points(group: str) -> list[EntryPoint]:
-    """The entry points of one group, in an order that does not depend on how the packages were installed."""
-    return sorted((point for point in _installed() if point.group == group), key=lambda p: (owner(p), p.name))
+    name: str
+    path: str
+    owner: str
 
 
-def owner(point: EntryPoint) -> str:
-    """The distribution that declares `point`."""
-    return "unknown" if point.dist is None else point.dist.name
+def offers(kind: str, group: str) -> tuple[list[Offer], list[Broken]]:
+    """The entry points of a group, in an order that does not depend on how the packages were installed.
+
+    Args:
+        kind: what `Broken` calls them.
+        group: such as `zoo.samplers`.
+
+    Returns:
+        The offers, and the distributions whose metadata mentions the group but cannot be read.
+    """
+    points, unreadable = _scan()
+    found: dict[tuple[str, str], Offer] = {}
+    for point in points:
+        if point.group == group:
+            owner = "unknown" if point.dist is None else point.dist.name
+            # A distribution that lies on the path twice is shadowed by its first copy, as its modules are.
+            found.setdefault((owner, point.name), Offer(point.name, point.value, owner))
+    failures = [
+        Broken(kind, "*", dist.name, f"its entry points cannot be read: {reason}")
+        for dist, reason in unreadable
+        if f"[{group}]" in (dist.read_text("entry_points.txt") or "")
+    ]
+    return [found[key] for key in sorted(found)], failures
 
 
 def forget() -> None:
-    """Scan again at the next question, for packages installed since."""
-    _installed.cache_clear()
+    """Look again at the next question, for packages that were installed since the last one."""
+    _scan.cache_clear()
+
+
+@cache
+def _scan() -> tuple[list[EntryPoint], list[tuple[Distribution, str]]]:
+    """Every entry point of this environment: one scan serves all kinds, because it takes milliseconds."""
+    from importlib import metadata
+
+    points: list[EntryPoint] = []
+    unreadable = []
+    for dist in metadata.distributions():
+        try:
+            points += dist.entry_points
+        except Exception as error:  # the text is other people's and may be malformed in any way
+            unreadable.append((dist, str(error)))
+    return points, unreadable

@@ -1,16 +1,13 @@
-"""A registry maps names to factories: listed without importing them, imported when asked for, checked when called."""
+"""Names to factories: listed without importing them, imported when asked for, checked when called."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from importlib import import_module
-from types import MappingProxyType
 from typing import Any, Generic, NoReturn, TypeVar
 
 from registry import plugins, signature
+from registry.entry import Entry, LoadError, load, source_of
 from registry.errors import (
     ArgumentError,
     NameTaken,
@@ -19,41 +16,15 @@ from registry.errors import (
     UnknownName,
     Where,
     join,
+    near_or_known,
     nowhere,
-    suggest,
 )
-from registry.names import is_kebab, natural
+from registry.names import natural
 from registry.plugins import Broken
-from registry.values import shown
+from registry.specs import split
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
-
-DISTRIBUTION = "diffusion-zoo"
-_LISTED = 12
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What is known of a component without importing it.
-
-    Args:
-        name: in kebab-case.
-        path: of the factory, `module:attribute`.
-        summary: one sentence.
-        paper: whom to cite.
-        extra: the optional dependency of this distribution that it needs.
-        facts: what lists show and choose by, such as the order of a sampler.
-        owner: the module or distribution that registered it.
-    """
-
-    name: str
-    path: str
-    summary: str = ""
-    paper: str = ""
-    extra: str = ""
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    owner: str = ""
 
 
 class Registry(Generic[T]):
@@ -67,7 +38,7 @@ class Registry(Generic[T]):
     def __init__(self, kind: str, *, group: str | None = None) -> None:
         self.kind = kind
         self._group = group
-        self._discovered = group is None
+        self._discovered = False
         self._entries: dict[str, Entry] = {}
         self._factories: dict[str, Callable[..., T]] = {}
         self._broken: list[Broken] = []
@@ -97,7 +68,7 @@ class Registry(Generic[T]):
             RegistryError: the name is not in kebab-case, or the path has no attribute.
         """
         owner = path.partition(".")[0]
-        self._add(Entry(name, path, summary, paper, extra, MappingProxyType(dict(facts or {})), owner))
+        self._add(Entry(name, path, summary, paper, extra, facts or {}, owner))
 
     def register(
         self, name: str, *, summary: str = "", paper: str = "", facts: Mapping[str, Any] | None = None
@@ -118,8 +89,7 @@ class Registry(Generic[T]):
         def add(factory: F) -> F:
             path = f"{factory.__module__}:{factory.__qualname__}"
             first = (factory.__doc__ or "").strip().partition("\n")[0]
-            facts_ = MappingProxyType(dict(facts or {}))
-            self._add(Entry(name, path, summary or first, paper, "", facts_, factory.__module__))
+            self._add(Entry(name, path, summary or first, paper, "", facts or {}, factory.__module__))
             self._factories[name] = factory
             return factory
 
@@ -134,7 +104,11 @@ class Registry(Generic[T]):
         """
         entry = self.entry(name)
         if name not in self._factories:
-            self._factories[name] = self._load(entry)
+            try:
+                self._factories[name] = load(self.kind, entry)
+            except LoadError as error:
+                self._note(name, entry.owner, error.reason)
+                raise
         return self._factories[name]
 
     def check(
@@ -154,9 +128,9 @@ class Registry(Generic[T]):
             context: names of the runtime objects that `build` will be given.
 
         Returns:
-            The arguments as the factory will get them, defaults included and context left out; and the problems.
+            The arguments as the factory will get them, with defaults but without context; and the problems.
         """
-        name, arguments, problem = self._parse(spec, where, path)
+        name, arguments, problem = split(spec, self.kind, where, path)
         if problem is not None:
             return {}, [problem]
         try:
@@ -166,7 +140,9 @@ class Registry(Generic[T]):
         except RegistryError as error:
             return {}, [Problem(where(("name",)), join(path, "name"), error.message, error.hint)]
 
-    def build(self, spec: str | Mapping[str, Any], /, *, where: Where = nowhere, path: str = "", **context: Any) -> T:  # noqa: ANN401
+    def build(
+        self, spec: str | Mapping[str, Any], /, *, where: Where = nowhere, path: str = "", **context: Any
+    ) -> T:
         """Call the factory that a spec names.
 
         Args:
@@ -180,7 +156,7 @@ class Registry(Generic[T]):
             ArgumentError: arguments are unknown, missing or mistyped, or the factory refuses their values.
             RegistryError: the factory cannot be imported.
         """
-        name, _, problem = self._parse(spec, where, path)
+        name, _, problem = split(spec, self.kind, where, path)
         if problem is not None:
             raise ArgumentError([problem])
         factory = self.get(name)
@@ -219,11 +195,7 @@ class Registry(Generic[T]):
         Raises:
             RegistryError: the name is unknown, or the factory has no Python source.
         """
-        factory = inspect.unwrap(self.get(name))
-        try:
-            return f"{inspect.getsourcefile(factory)}:{inspect.getsourcelines(factory)[1]}"
-        except (OSError, TypeError) as error:
-            raise RegistryError(f"{self.kind} {name!r} has no Python source: {self._entries[name].path}") from error
+        return source_of(self.get(name))
 
     @property
     def broken(self) -> list[Broken]:
@@ -243,11 +215,6 @@ class Registry(Generic[T]):
         return len(self.names())
 
     def _add(self, entry: Entry) -> None:
-        if not is_kebab(entry.name):
-            raise RegistryError(f"{self.kind} {entry.name!r} of {entry.owner}: names are kebab-case, such as 'dpmpp-2m'")
-        module, _, attribute = entry.path.partition(":")
-        if not (module and attribute):
-            raise RegistryError(f"{self.kind} {entry.name!r} of {entry.owner}: {entry.path!r} is not 'module:attribute'")
         old = self._entries.get(entry.name)
         if old is not None and old.path != entry.path:
             raise NameTaken(
@@ -258,23 +225,19 @@ class Registry(Generic[T]):
         self._factories.pop(entry.name, None)
 
     def _discover(self) -> None:
-        """Add what other distributions offer, once; whatever is wrong with one of them is noted and passed over."""
-        if self._discovered:
+        """Add what other distributions offer, once; one that is broken is noted and passed over."""
+        if self._discovered or self._group is None:
             return
         self._discovered = True
-        try:
-            points = plugins.entry_points(self._group or "")
-        except Exception as error:  # noqa: BLE001  # other packages' metadata may be malformed in any way
-            self._note("*", "unknown", f"the installed entry points cannot be read: {error}")
-            return
-        for point in points:
-            owner = plugins.owner(point)
+        offers, failures = plugins.offers(self.kind, self._group)
+        self._broken += failures
+        for offer in offers:
+            if offer.name in self._entries and self._entries[offer.name].path == offer.path:
+                continue  # registered already, with more than an entry point can tell
             try:
-                self._add(Entry(point.name, f"{point.module}:{point.attr}", owner=owner))
+                self._add(Entry(offer.name, offer.path, owner=offer.owner))
             except RegistryError as error:
-                self._note(point.name, owner, str(error))
-            except AttributeError:
-                self._note(point.name, owner, f"{point.value!r} is not 'module:attribute'")
+                self._note(offer.name, offer.owner, error.message)
 
     def _note(self, name: str, owner: str, reason: str) -> None:
         row = Broken(self.kind, name, owner, reason)
@@ -285,45 +248,5 @@ class Registry(Generic[T]):
         for row in self._broken:
             if row.name == name:
                 raise RegistryError(f"{self.kind} {name!r} (from {row.owner}) cannot be used: {row.reason}")
-        known = self.names()
-        if near := suggest(name, known):
-            hint = f"did you mean {near!r}?"
-        elif known:
-            hint = f"known: {', '.join(known[:_LISTED])}{', ...' if len(known) > _LISTED else ''}"
-        else:
-            hint = f"no {self.kind} is registered"
+        hint = near_or_known(name, self.names()) or f"no {self.kind} is registered"
         raise UnknownName(f"unknown {self.kind} {name!r}", hint)
-
-    def _load(self, entry: Entry) -> Callable[..., T]:
-        module, _, attribute = entry.path.partition(":")
-        try:
-            found: Any = import_module(module)
-            for part in attribute.split("."):
-                found = getattr(found, part)
-            if not callable(found):
-                raise TypeError(f"{shown(found)} cannot be called")
-        except Exception as error:  # noqa: BLE001  # a module may fail in any way while it is imported
-            reason = f"{entry.path}: {type(error).__name__}: {error}"
-            if isinstance(error, ImportError) and entry.extra:
-                missing = (error.name or entry.extra).partition(".")[0]
-                if missing != module.partition(".")[0]:
-                    need = f"{self.kind} {entry.name!r} needs {missing}"
-                    raise RegistryError(f"{need}: pip install '{DISTRIBUTION}[{entry.extra}]'") from error
-            self._note(entry.name, entry.owner, reason)
-            raise RegistryError(
-                f"{self.kind} {entry.name!r} (from {entry.owner}) cannot be loaded: {reason}"
-            ) from error
-        factory: Callable[..., T] = found
-        return factory
-
-    def _parse(self, spec: object, where: Where, path: str) -> tuple[str, Mapping[str, Any], Problem | None]:
-        if isinstance(spec, str):
-            return spec, {}, None
-        if not isinstance(spec, Mapping):
-            message = f"expected the name of a {self.kind}, or a mapping with a name, got {shown(spec)}"
-            return "", {}, Problem(where(()), path, message)
-        name = spec.get("name")
-        if not isinstance(name, str):
-            message = f"expected the name of a {self.kind}, got {shown(name)}"
-            return "", {}, Problem(where(("name",)), join(path, "name"), message)
-        return name, {key: value for key, value in spec.items() if key != "name"}, None

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from types import SimpleNamespace
 from typing import Any, NamedTuple, get_type_hints
 
-from registry.errors import Problem, RegistryError, Where, join, nowhere, suggest
+from registry.errors import Problem, RegistryError, Where, join, near_or_known, nowhere
 from registry.values import coerce, described
 
 Factory = Callable[..., Any]
@@ -48,11 +48,17 @@ def parameters(factory: Factory) -> dict[str, Parameter]:
     found = {}
     for parameter in inspect.signature(factory).parameters.values():
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            raise RegistryError(f"{_title(factory)} takes {parameter}", "a registered factory names each argument")
+            raise RegistryError(
+                f"{_title(factory)} takes {parameter}", "a registered factory names each argument"
+            )
         if parameter.name == "name":
-            raise RegistryError(f"{_title(factory)} takes 'name'", "a config keeps that key for the component")
+            raise RegistryError(
+                f"{_title(factory)} takes 'name'", "a config keeps that key for the component"
+            )
         required = parameter.default is parameter.empty
-        default = made[parameter.name]() if parameter.name in made else None if required else parameter.default
+        default = (
+            made[parameter.name]() if parameter.name in made else None if required else parameter.default
+        )
         kind = _evaluated(parameter.annotation, namespaces)
         found[parameter.name] = Parameter(parameter.name, kind, required, default)
     return found
@@ -90,7 +96,8 @@ def check(
     for key, value in arguments.items():
         at, place = join(path, key), where((key,))
         if key not in known:
-            hint = _unknown_hint(key, [word for word in known if word not in context])
+            free = [word for word in known if word not in context]
+            hint = near_or_known(key, free, "it takes") or "it takes none"
             problems.append(Problem(place, at, f"{name!r} takes no such argument", hint))
         elif key in context:
             hint = "leave this argument out"
@@ -110,12 +117,6 @@ def check(
     return {key: fitted[key] for key in known if key in fitted}, problems
 
 
-def _unknown_hint(word: str, known: list[str]) -> str:
-    if near := suggest(word, known):
-        return f"did you mean {near!r}?"
-    return f"it takes {', '.join(known)}" if known else "it takes none"
-
-
 def _title(factory: Factory) -> str:
     return f"{factory.__module__}:{getattr(factory, '__qualname__', type(factory).__qualname__)}"
 
@@ -128,19 +129,19 @@ def _default_factories(factory: Factory) -> dict[str, Callable[[], Any]]:
 
 
 def _namespaces(factory: Factory) -> list[dict[str, Any]]:
-    """Where the names of annotations may live: an inherited dataclass field was written in its base's module."""
+    """Where the names of annotations live: an inherited dataclass field was written in its base's module."""
     if not isinstance(factory, type):
         return [getattr(inspect.unwrap(factory), "__globals__", {})]
     return [vars(sys.modules[base.__module__]) for base in factory.__mro__ if base.__module__ in sys.modules]
 
 
-def _evaluated(annotation: Any, namespaces: list[dict[str, Any]]) -> Any:  # noqa: ANN401
+def _evaluated(annotation: Any, namespaces: list[dict[str, Any]]) -> Any:
     if annotation is inspect.Parameter.empty:
         return Any
     holder = SimpleNamespace(__annotations__={"it": annotation})
     for namespace in namespaces:
         try:
             return get_type_hints(holder, namespace)["it"]
-        except Exception:  # noqa: BLE001, S112  # an annotation is any expression; the next module may know its names
+        except Exception:  # an annotation is any expression; the next module may know its names
             continue
     return Any

@@ -1,4 +1,4 @@
-"""Plain values against type annotations: what fits, what is converted, and how to say that something does not."""
+"""Plain values against type annotations: what fits, what is converted, and how to say what does not."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Fault(NamedTuple):
 Coerced = tuple[Any, list[Fault]]
 
 
-def coerce(value: object, kind: Any) -> Coerced:  # noqa: ANN401  # annotations are not always types
+def coerce(value: object, kind: Any) -> Coerced:
     """Fit a plain value to an annotation.
 
-    An int becomes a float and a list becomes a tuple where the annotation asks for it; nothing else is converted.
-    An annotation that says nothing about plain values, such as `Any` or a type variable, takes everything.
+    An int becomes a float and a list becomes a tuple where the annotation asks for it; nothing else is
+    converted. An annotation that says nothing about plain values, such as `Any`, takes everything.
 
     Args:
         value: numbers, strings, None, lists and mappings.
@@ -56,7 +56,7 @@ def coerce(value: object, kind: Any) -> Coerced:  # noqa: ANN401  # annotations 
     return value, [] if _is(value, outer) else [_misfit(value, kind)]
 
 
-def _bare(kind: Any) -> Any:  # noqa: ANN401
+def _bare(kind: Any) -> Any:
     """The annotation below `Annotated`, `NewType` and `type X = ...`."""
     if kind is None:
         return NoneType
@@ -85,7 +85,7 @@ def _coerce_float(value: object) -> Coerced:
         return value, [Fault((), f"expected float, got {shown(value)}, which is too large")]
 
 
-def _coerce_items(value: object, kind: Any, outer: type) -> Coerced:  # noqa: ANN401
+def _coerce_items(value: object, kind: Any, outer: type) -> Coerced:
     if not isinstance(value, list | tuple):
         return value, [_misfit(value, kind)]
     args = get_args(kind)
@@ -99,7 +99,7 @@ def _coerce_items(value: object, kind: Any, outer: type) -> Coerced:  # noqa: AN
     return tuple(items) if outer is tuple else items, _below(enumerate(faults for _, faults in pairs))
 
 
-def _coerce_mapping(value: object, kind: Any) -> Coerced:  # noqa: ANN401
+def _coerce_mapping(value: object, kind: Any) -> Coerced:
     if not isinstance(value, abc.Mapping):
         return value, [_misfit(value, kind)]
     key_kind, item_kind = get_args(kind) or (Any, Any)
@@ -112,7 +112,7 @@ def _below(found: abc.Iterable[tuple[Key, list[Fault]]]) -> list[Fault]:
     return [fault._replace(keys=(key, *fault.keys)) for key, faults in found for fault in faults]
 
 
-def _coerce_union(value: object, kind: Any) -> Coerced:  # noqa: ANN401
+def _coerce_union(value: object, kind: Any) -> Coerced:
     """The member that takes the value as it is, else the first that takes it converted."""
     tried = [coerce(value, member) for member in get_args(kind)]
     fitting = [result for result, faults in tried if not faults]
@@ -126,7 +126,7 @@ def _coerce_union(value: object, kind: Any) -> Coerced:  # noqa: ANN401
     return value, inner[0] if len(inner) == 1 else [_misfit(value, kind)]
 
 
-def _misfit(value: object, kind: Any) -> Fault:  # noqa: ANN401
+def _misfit(value: object, kind: Any) -> Fault:
     hint = None
     if isinstance(value, str) and (near := suggest(value, _words(kind))):
         hint = f"did you mean {near!r}?"
@@ -135,7 +135,7 @@ def _misfit(value: object, kind: Any) -> Fault:  # noqa: ANN401
     return Fault((), f"expected {described(kind)}, got {shown(value)}", hint)
 
 
-def _words(kind: Any) -> list[str]:  # noqa: ANN401
+def _words(kind: Any) -> list[str]:
     """The strings that a `Literal`, alone or in a union, allows."""
     kind = _bare(kind)
     if get_origin(kind) is Literal:
@@ -145,8 +145,8 @@ def _words(kind: Any) -> list[str]:  # noqa: ANN401
     return []
 
 
-def described(kind: Any) -> str:  # noqa: ANN401
-    """An annotation in the words of a config: `list of int`, `[float, float]`, `'a' or 'b'`, `int or None`."""
+def described(kind: Any) -> str:
+    """An annotation in the words of a config: `list of int`, `[float, float]`, `'a' or 'b'`."""
     kind = _bare(kind)
     origin, args = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):

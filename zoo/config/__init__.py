@@ -1,4 +1,4 @@
-"""Configs: a tree of `{name: ..., argument: ...}` from YAML, with bases, overrides, and every problem told at once."""
+"""Configs: a tree of `{name: ..., argument: ...}` from YAML, with bases, overrides and precise complaints."""
 
 from __future__ import annotations
 
@@ -9,14 +9,27 @@ from pathlib import Path
 from typing import Any
 
 from registry import Problem
+from registry.names import natural
 from zoo.config.compose import from_command_line, from_mapping, merge, with_bases
 from zoo.config.find import SUFFIXES, configs_dir, names, path_of
 from zoo.config.marks import ConfigError, Mark, Marks
-from zoo.config.read import Document, read_file
-from zoo.config.schema import Check
+from zoo.config.read import read_file
+from zoo.config.schema import examine
 from zoo.config.write import dump
 
-__all__ = ["Config", "ConfigError", "Mark", "Marks", "check", "configs_dir", "dump", "load", "names", "path_of", "resolve"]
+__all__ = [
+    "Config",
+    "ConfigError",
+    "Mark",
+    "Marks",
+    "check",
+    "configs_dir",
+    "dump",
+    "load",
+    "names",
+    "path_of",
+    "resolve",
+]
 
 Source = str | os.PathLike[str] | Mapping[str, Any]
 
@@ -40,7 +53,9 @@ class Config:
     problems: tuple[Problem, ...] = ()
 
 
-def load(source: Source, *, overrides: Mapping[str, Any] | None = None, command_line: Sequence[str] = ()) -> Config:
+def load(
+    source: Source, *, overrides: Mapping[str, Any] | None = None, command_line: Sequence[str] = ()
+) -> Config:
     """Read a config, its bases and its overrides.
 
     Args:
@@ -51,24 +66,27 @@ def load(source: Source, *, overrides: Mapping[str, Any] | None = None, command_
     Raises:
         ConfigError: it cannot be found or read. What is wrong inside is for `check` to tell.
     """
-    path = None if isinstance(source, Mapping) else _path(source)
     if isinstance(source, Mapping):
-        document = with_bases(from_mapping(source), Path.cwd())
+        path, document = None, with_bases(from_mapping(source), Path.cwd())
     else:
-        assert path is not None
+        path = _path(source)
         document = with_bases(read_file(path), path.resolve().parent, (path.resolve(),))
     for layer in (from_mapping(overrides or {}, "argument"), from_command_line(command_line)):
+        if "inherits" in layer.tree:
+            raise ConfigError([Problem(layer.marks.where(("inherits",)), "inherits", "cannot be overridden")])
         document = merge(document, layer)
     return Config(document.tree, document.marks, path.stem if path else "", path, tuple(document.problems))
 
 
 def check(config: Config | Source) -> list[Problem]:
-    """Everything that is wrong with a config, sorted by place; components are imported to see their arguments."""
+    """Everything that is wrong with a config, sorted by place; its components are imported for that."""
     return _checked(config)[1]
 
 
 def resolve(config: Config | Source) -> dict[str, Any]:
-    """The complete tree: every default of every component filled in, ready for JSON; resolving it again changes nothing.
+    """The complete tree, with every default of every component, ready for JSON.
+
+    Resolving the result again changes nothing.
 
     Raises:
         ConfigError: something is wrong; all of it is listed.
@@ -77,3 +95,18 @@ def resolve(config: Config | Source) -> dict[str, Any]:
     if problems:
         raise ConfigError(problems)
     return tree
+
+
+def _checked(config: Config | Source) -> tuple[dict[str, Any], list[Problem]]:
+    config = config if isinstance(config, Config) else load(config)
+    tree, problems = examine(config.tree, config.marks)
+    return tree, sorted([*config.problems, *problems], key=lambda problem: natural(problem.where))
+
+
+def _path(source: str | os.PathLike[str]) -> Path:
+    text = os.fspath(source)
+    separators = [separator for separator in (os.sep, os.altsep) if separator]
+    is_name = (
+        isinstance(source, str) and not text.endswith(SUFFIXES) and not any(s in text for s in separators)
+    )
+    return path_of(text) if is_name else Path(text)

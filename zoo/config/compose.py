@@ -18,8 +18,8 @@ from zoo.config.read import Document, read_file, read_value, shown_path
 def merge(base: Document, over: Document) -> Document:
     """Lay one document over another.
 
-    Mappings merge deeply; everything else replaces. A mapping whose `name` differs replaces too, so that the arguments
-    of one component never reach another.
+    Mappings merge deeply; everything else replaces. A mapping whose `name` differs replaces too, so that the
+    arguments of one component never reach another.
 
     Args:
         base: the lower one.
@@ -36,12 +36,16 @@ def _merge(base: dict[str, Any], over: dict[str, Any], path: Path, replaced: lis
     for key, value in over.items():
         below = (*path, key)
         old = base.get(key)
-        if isinstance(old, dict) and isinstance(value, dict) and value.get("name", old.get("name")) == old.get("name"):
+        if isinstance(old, dict) and isinstance(value, dict) and not _renames(old, value):
             result[key] = _merge(old, value, below, replaced)
         else:
             result[key] = value
             replaced.append(below)
     return result
+
+
+def _renames(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    return "name" in old and "name" in new and old["name"] != new["name"]
 
 
 def _is_below(path: Path, tops: Iterable[Path]) -> bool:
@@ -135,15 +139,24 @@ def from_mapping(tree: Mapping[str, Any], source: str = "") -> Document:
     """
     problems: list[Problem] = []
     document = Document()
-    for key, value in tree.items():
-        mark = Mark(f"{source} {key}" if source else "")
-        if not isinstance(key, str):
-            problems.append(Problem("", "", f"keys are strings, got {shown(key)}"))
-            continue
-        document = merge(document, _nested(key, _plain(value, key, problems), mark))
+    for key, value in _plain(tree, "", problems).items():
+        layer = _nested(key, value, Mark(_source(source, key)))
+        _mark_below(layer.marks, tuple(key.split(".")), value, source)
+        document = merge(document, layer)
     if problems:
         raise ConfigError(problems)
     return document
+
+
+def _source(source: str, path: str) -> str:
+    return f"{source} {path}" if source else ""
+
+
+def _mark_below(marks: Marks, path: Path, value: Any, source: str) -> None:
+    for key, item in value.items() if isinstance(value, dict) else ():
+        mark = Mark(_source(source, join("", *path, key)))
+        marks[(*path, key)] = Spot(mark, mark)
+        _mark_below(marks, (*path, key), item, source)
 
 
 def from_command_line(arguments: Sequence[str]) -> Document:
@@ -185,9 +198,16 @@ def _plain(value: Any, path: str, problems: list[Problem]) -> Any:
         for key in value:
             if not isinstance(key, str):
                 problems.append(Problem("", path, f"keys are strings, got {shown(key)}"))
-        return {key: _plain(item, join(path, key), problems) for key, item in value.items() if isinstance(key, str)}
+        return {
+            key: _plain(item, join(path, key), problems)
+            for key, item in value.items()
+            if isinstance(key, str)
+        }
     if isinstance(value, list | tuple):
         return [_plain(item, join(path, index), problems) for index, item in enumerate(value)]
-    if value is not None and not isinstance(value, bool | int | float | str):
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    if value is not None:
         problems.append(Problem("", path, f"expected plain values, got {shown(value)}"))
-    return value
+    return None

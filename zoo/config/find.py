@@ -8,8 +8,8 @@ from fnmatch import fnmatchcase
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-from registry import Broken, Problem, suggest
-from registry import plugins
+from registry import Broken, Problem, plugins
+from registry.errors import near_or_known
 from registry.names import natural
 from zoo.config.marks import ConfigError
 
@@ -36,7 +36,7 @@ def broken() -> list[Broken]:
 
 
 def names(pattern: str = "*") -> list[str]:
-    """The public configs that fit a wildcard pattern, in natural order; files that start with `_` are for others to inherit."""
+    """The public configs that fit a wildcard pattern, in natural order; `_x` is only there to inherit."""
     return _names("", pattern)
 
 
@@ -64,9 +64,7 @@ def unknown(name: str, where: str = "", path: str = "") -> Problem:
     """The problem of a config that is not there, with the likely spelling."""
     folder, slash, _ = name.rpartition("/")
     known = [f"{folder}{slash}{stem}" for stem in _names(folder)]
-    near = suggest(name, known)
-    hint = f"did you mean {near!r}?" if near else f"known: {', '.join(known)}" if known else None
-    return Problem(where, path, f"unknown config {name!r}", hint)
+    return Problem(where, path, f"unknown config {name!r}", near_or_known(name, known))
 
 
 def _names(folder: str, pattern: str = "*") -> list[str]:
@@ -76,17 +74,14 @@ def _names(folder: str, pattern: str = "*") -> list[str]:
 
 
 def _plugin_folders() -> tuple[list[Path], list[Broken]]:
-    folders, failures = [], []
-    try:
-        points = plugins.entry_points(_GROUP)
-    except Exception as error:  # other packages' metadata may be malformed in any way
-        return [], [Broken("config", "*", "unknown", f"the installed entry points cannot be read: {error}")]
-    for point in points:
+    folders = []
+    offers, failures = plugins.offers("config", _GROUP)
+    for offer in offers:
         try:
-            folders.append(_folder(point.module))
+            folders.append(_folder(offer.path))
         except Exception as error:  # finding a nested package may run its parents
-            reason = f"{point.value}: {type(error).__name__}: {error}"
-            failures.append(Broken("config", point.name, plugins.owner(point), reason))
+            reason = f"{offer.path}: {type(error).__name__}: {error}"
+            failures.append(Broken("config", offer.name, offer.owner, reason))
     return folders, failures
 
 

@@ -47,7 +47,7 @@ KEYS: dict[str, Any] = {
     "training": dict[str, Any],
     "notes": dict[str, str],
 }
-"""The keys at the top in the order in which they are written, with the types of those that are not components."""
+"""The keys at the top in their usual order, with the types of those that are not components."""
 
 SAMPLING: dict[str, Any] = {
     "steps": int,

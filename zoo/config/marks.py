@@ -36,7 +36,7 @@ class Marks(dict[Path, Spot]):
     """The places of a tree's values; the empty path stands for the whole."""
 
     def where(self, path: Path) -> str:
-        """The place that set the value at `path`, or the nearest thing around it; empty when that is unknown."""
+        """The place that set the value at `path`, or the nearest one around it; empty when unknown."""
         for end in range(len(path), -1, -1):
             if path[:end] in self:
                 return str(self[path[:end]].key)

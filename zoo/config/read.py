@@ -1,7 +1,7 @@
 """YAML text to a plain tree that knows where each value was written.
 
-The dialect is small: mappings with string keys, lists, strings, numbers, true, false and null. `1e-4` is a number,
-`yes`, `on` and dates are strings, and no tag makes anything else.
+The dialect is small: mappings with string keys, lists, strings, numbers, true, false and null. `1e-4` is a
+number, `yes`, `on` and dates are strings, and no tag makes anything else.
 """
 
 from __future__ import annotations

@@ -6,11 +6,9 @@ import importlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from registry import Problem, kinds, suggest
-from registry import signature
-from registry.errors import join
-from registry.names import natural
-from registry.values import coerce, described, shown
+from registry import Problem, kinds, signature, suggest
+from registry.errors import join, near_or_known
+from registry.values import coerce, shown
 from zoo.config.compose import merge
 from zoo.config.layout import COMPONENTS, CONTEXT, DEFAULTS, KEYS, LISTS, OPTIONAL, SAMPLING
 from zoo.config.marks import Marks, Path
@@ -19,23 +17,31 @@ from zoo.config.read import Document
 _SETTINGS = ("zoo.training.settings", "Settings")
 
 
-class Check:
-    """One walk over a composed tree, which finds every problem and fills in every default.
+def examine(tree: Mapping[str, Any], marks: Marks) -> tuple[dict[str, Any], list[Problem]]:
+    """Find every problem of a composed tree, and fill in every default.
 
     Args:
         tree: the composed tree, without defaults.
         marks: the place of each of its values.
+
+    Returns:
+        The complete tree, which is only meaningful when there is no problem; and the problems.
     """
+    walk = _Walk(merge(Document(DEFAULTS), Document(dict(tree))).tree, marks)
+    walk.top()
+    return walk.resolved, walk.problems
 
-    def __init__(self, tree: Mapping[str, Any], marks: Marks) -> None:
+
+class _Walk:
+    """One pass over a tree that collects what it resolves to and what is wrong."""
+
+    def __init__(self, tree: dict[str, Any], marks: Marks) -> None:
+        self._tree = tree
         self._marks = marks
-        self._tree = merge(Document(DEFAULTS), Document(dict(tree))).tree
-        self._found: list[Problem] = []
+        self.problems: list[Problem] = []
         self.resolved: dict[str, Any] = {}
-        self._walk()
-        self.problems = sorted(self._found, key=lambda problem: natural(problem.where))
 
-    def _walk(self) -> None:
+    def top(self) -> None:
         self._unknown(self._tree, KEYS, ())
         for key, kind in KEYS.items():
             path = (key,)
@@ -66,10 +72,12 @@ class Check:
             else:
                 resolved[key] = self._typed(path, section[key], kind)
         self._positive(("sampling", "steps"), resolved["steps"])
-        return plain(resolved)
+        return _plain_items(resolved)
 
     def _training(self, section: dict[str, Any]) -> dict[str, Any]:
-        components = [key for top, *rest in COMPONENTS if top == "training" for key in rest if isinstance(key, str)]
+        components = [
+            key for top, *rest in COMPONENTS if top == "training" for key in rest if isinstance(key, str)
+        ]
         arguments = {key: value for key, value in section.items() if key not in components}
         settings = _settings()
         if settings is not None:
@@ -84,11 +92,11 @@ class Check:
                 path="training",
                 context=components,
             )
-            self._found += problems
+            self.problems += problems
         for key in components:
             if section.get(key) is not None:
                 arguments[key] = self._component(("training", key), section[key])
-        return plain(arguments)
+        return _plain_items(arguments)
 
     def _component(self, path: Path, value: Any) -> Any:
         if value is None and path in OPTIONAL:
@@ -104,9 +112,9 @@ class Check:
             path=join("", *path),
             context=CONTEXT.get(slot, frozenset()),
         )
-        self._found += problems
+        self.problems += problems
         name = spec.get("name") if isinstance(spec, dict) else spec
-        return {"name": name, **plain(arguments)}
+        return {"name": name, **_plain_items(arguments)}
 
     def _typed(self, path: Path, value: Any, kind: Any) -> Any:
         fitted, faults = coerce(value, kind)
@@ -122,21 +130,29 @@ class Check:
     def _unknown(self, section: Mapping[str, Any], known: Collection[str], path: Path) -> None:
         for key in section:
             if key not in known:
-                near = suggest(key, known)
-                hint = f"did you mean {near!r}?" if near else f"keys here: {', '.join(known)}"
+                near = suggest(key, SAMPLING) if not path and not suggest(key, known) else None
+                hint = (
+                    f"did you mean 'sampling.{near}'?"
+                    if near
+                    else near_or_known(key, list(known), "keys here")
+                )
                 self._complain((*path, key), "no such key", hint)
 
     def _complain(self, path: Path, message: str, hint: str | None = None) -> None:
-        self._found.append(Problem(self._marks.where(path), join("", *path), message, hint))
+        self.problems.append(Problem(self._marks.where(path), join("", *path), message, hint))
 
 
 def plain(value: Any) -> Any:
     """A copy in which tuples are lists and every mapping is a dict, as JSON and YAML have them."""
     if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
+        return _plain_items(value)
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return value
+
+
+def _plain_items(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: plain(item) for key, item in tree.items()}
 
 
 def named_spec(spec: Any) -> Any:

@@ -15,7 +15,7 @@ _WIDTH = 100
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what this or any other YAML reader would not take for a string; lists of scalars stay on a line."""
+    """Quotes what any YAML reader would not take for a string; lists of scalars stay on one line."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -24,7 +24,7 @@ class _Dumper(yaml.SafeDumper):
         super().increase_indent(flow, False)
 
 
-def _represent_list(dumper: _Dumper, items: list[Any]) -> Node:
+def _represent_list(dumper: _Dumper, items: list[Any] | tuple[Any, ...]) -> Node:
     plain = not any(isinstance(item, list | tuple | dict) for item in items)
     return dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=plain or None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Generic, NoReturn, TypeVar
@@ -67,7 +68,7 @@ class Registry(Generic[T]):
             NameTaken: another factory has this name.
             RegistryError: the name is not in kebab-case, or the path has no attribute.
         """
-        owner = path.partition(".")[0]
+        owner = re.split("[.:]", path)[0]
         self._add(Entry(name, path, summary, paper, extra, facts or {}, owner))
 
     def register(
@@ -190,11 +191,7 @@ class Registry(Generic[T]):
         return self._entries[name]
 
     def find(self, name: str) -> str:
-        """Where the factory is written, as `file:line`.
-
-        Raises:
-            RegistryError: the name is unknown, or the factory has no Python source.
-        """
+        """Where the factory is written, as `file:line`; a RegistryError if it is not written in Python."""
         return source_of(self.get(name))
 
     @property

@@ -83,6 +83,8 @@ def read_file(path: FilePath) -> Document:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise _error(source, f"is not a text file: byte {error.start} is not UTF-8") from error
+    if path.suffix == ".json":
+        text = text.replace("\t", " ")  # JSON has tabs only between its tokens, where YAML wants spaces
     reader = _Reader(source, lined=True)
     tree = reader.read(text)
     if not isinstance(tree, dict):

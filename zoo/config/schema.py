@@ -130,10 +130,12 @@ class _Walk:
     def _unknown(self, section: Mapping[str, Any], known: Collection[str], path: Path) -> None:
         for key in section:
             if key not in known:
-                near = suggest(key, SAMPLING) if not path and not suggest(key, known) else None
+                # A key of `sampling` that slipped to the top is offered with its full path.
+                near = suggest(key, known if path else [*known, *SAMPLING])
+                slipped = near in SAMPLING and near not in known
                 hint = (
                     f"did you mean 'sampling.{near}'?"
-                    if near
+                    if slipped
                     else near_or_known(key, list(known), "keys here")
                 )
                 self._complain((*path, key), "no such key", hint)

@@ -64,7 +64,9 @@ class Problem:
     hint: str | None = None
 
     def __str__(self) -> str:
-        line = ": ".join(part for part in (self.where, self.path, self.message) if part)
+        # The place of a keyword argument is its path already
+        path = "" if self.where == f"argument {self.path}" else self.path
+        line = ": ".join(part for part in (self.where, path, self.message) if part)
         return line if self.hint is None else f"{line}\n    {self.hint}"
 
 

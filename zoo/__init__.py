@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from zoo.core.diffusion import Diffusion as Diffusion
     from zoo.description import describe as describe
     from zoo.factory import build as build
-    from zoo.loading import load as load
     from zoo.listing import names as names
+    from zoo.loading import load as load
     from zoo.sampling import sample as sample
     from zoo.sampling import walk as walk
 

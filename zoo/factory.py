@@ -70,9 +70,7 @@ def assemble(tree: Mapping[str, Any], *, empty: bool = False) -> Diffusion:
     context = {"schedule": schedule, "parameterization": parameterization, "shape": shape}
     with torch.device("meta") if empty else contextlib.nullcontext():
         denoiser = denoisers.build(tree["denoiser"], path="denoiser", **context)
-        conditioner = (
-            conditioners.build(tree["conditioner"], path="conditioner") if tree.get("conditioner") else None
-        )
+        conditioner = conditioners.build(tree["conditioner"], path="conditioner") if tree.get("conditioner") else None
     settings = tree["sampling"]
     return Diffusion(
         denoiser,
@@ -84,9 +82,7 @@ def assemble(tree: Mapping[str, Any], *, empty: bool = False) -> Diffusion:
             sampler=samplers.build(tree["sampler"], path="sampler"),
             steps=settings["steps"],
             spacing=spacings.build(settings["spacing"], path="sampling.spacing"),
-            guidance=tuple(
-                guidances.build(one, path="sampling.guidance") for one in _several(settings["guidance"])
-            ),
+            guidance=tuple(guidances.build(one, path="sampling.guidance") for one in _several(settings["guidance"])),
             clip=_clip(settings["clip"]),
         ),
         shape=shape,

@@ -29,7 +29,5 @@ def names(kind: str = "*", pattern: str = "*") -> list[str]:
         near = suggest(kind, [*kinds, "models"])
         raise UnknownName(f"unknown kind {kind!r}" + (f"; did you mean {near!r}?" if near else ""))
     return [
-        name
-        for one in matching
-        for name in (config.names(pattern) if one == "models" else kinds[one].names(pattern))
+        name for one in matching for name in (config.names(pattern) if one == "models" else kinds[one].names(pattern))
     ]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from zoo.core.objective import Objective, uniform_times
+from zoo.core.parameterization import Parameterization
 from zoo.core.schedule import Marginal, Schedule
 
 
@@ -22,28 +22,28 @@ class Uniform(Objective):
 
 @dataclass(frozen=True, kw_only=True)
 class MinSNR(Objective):
-    """The error of x_0 weighed by min(SNR, gamma), expressed for what the network predicts (Hang et al. 2023).
+    """The error of x_0 weighed by min(SNR, gamma), whatever the network predicts (Hang et al. 2023, eq. 7).
 
-    eps: min(SNR, gamma) / SNR;  x0: min(SNR, gamma);  v: min(SNR, gamma) / (SNR + 1).
+    An error e of the output is an error c e of x_0, so the weight of the output's square is c^2 min(SNR, gamma):
+    min(SNR, gamma) / SNR for eps, min(SNR, gamma) for x0, min(SNR, gamma) / (SNR + 1) for v. A time at which the
+    output says nothing about x_0 weighs nothing.
 
     Args:
+        parameterization: of the model; it gives c.
         gamma: where the weight is cut.
-        predicts: what the network predicts.
     """
 
+    parameterization: Parameterization
     gamma: float = 5.0
-    predicts: Literal["eps", "x0", "v"] = "eps"
 
     def times(self, n: int, schedule: Schedule, generator: torch.Generator) -> Tensor:
         return uniform_times(n, schedule, generator)
 
     def weight(self, m: Marginal) -> Tensor:
-        # written in nsr^2 = 1 / SNR, which is 0 and not inf at clean data
-        inverse = m.nsr**2
-        if self.predicts == "eps":
-            return (self.gamma * inverse).clamp(max=1.0)
-        cut = (1 / inverse).clamp(max=self.gamma)
-        return cut if self.predicts == "x0" else (self.gamma * inverse).clamp(max=1.0) / (1 + inverse)
+        c = self.parameterization.x_0(torch.ones_like(m.alpha), torch.zeros_like(m.alpha), m)
+        # fmin: at clean data SNR is inf and c may be 0; the second term is exact there
+        weight = torch.fmin(m.snr * c**2, self.gamma * c**2)
+        return weight.where(c.isfinite(), 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)

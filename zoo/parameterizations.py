@@ -149,13 +149,16 @@ class Edm(Parameterization):
 
     def x_0(self, out: Tensor, x_t: Tensor, m: Scales) -> Tensor:
         skip, c_out = self._scales(m)
-        return skip * x_t + c_out * out
+        x_0: Tensor = skip * x_t + c_out * out
+        return x_0
 
     def eps(self, out: Tensor, x_t: Tensor, m: Scales) -> Tensor:
         # (x_t - alpha x_0) / sigma with sigma cancelled, so that it holds at sigma = 0 too
         norm = m.sigma * m.sigma + m.alpha * m.alpha * self.sigma_data**2
-        return m.sigma / norm * x_t - m.alpha * self.sigma_data * norm**-0.5 * out
+        eps: Tensor = m.sigma / norm * x_t - m.alpha * self.sigma_data * norm**-0.5 * out
+        return eps
 
     def target(self, x_0: Tensor, eps: Tensor, m: Scales) -> Tensor:
         skip, c_out = self._scales(m)
-        return (x_0 - skip * (m.alpha * x_0 + m.sigma * eps)) / c_out
+        out: Tensor = (x_0 - skip * (m.alpha * x_0 + m.sigma * eps)) / c_out
+        return out

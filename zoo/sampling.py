@@ -15,7 +15,8 @@ from zoo.core.diffusion import Diffusion, Spacing
 from zoo.core.errors import ShapeError
 from zoo.core.grid import Grid, GridPoint, make_grid
 from zoo.core.noise import NoiseError, PerSample, Recorded
-from zoo.core.sampler import Denoise, Moment, Noise, Sampler, walk as walk_grid
+from zoo.core.sampler import Denoise, Moment, Noise, Sampler
+from zoo.core.sampler import walk as walk_grid
 
 Spec = str | Mapping[str, Any]
 
@@ -137,9 +138,7 @@ def _shape(model: Diffusion, shape: Sequence[int] | None, given: Tensor | None) 
         return tuple(given.shape[1:])
     wanted = model.shape if shape is None else tuple(shape)
     if wanted is None or any(size is None for size in wanted):
-        raise ShapeError(
-            f"the shape of a sample is open ({wanted}): pass shape=..., for instance shape=(3, 32, 32)"
-        )
+        raise ShapeError(f"the shape of a sample is open ({wanted}): pass shape=..., for instance shape=(3, 32, 32)")
     return tuple(int(size) for size in wanted if size is not None)
 
 
@@ -184,9 +183,7 @@ def _bind(
         wrappers = [guidances.build({"name": "cfg", "scale": float(guidance)})]
     else:
         several = [guidance] if isinstance(guidance, str | Mapping | Guidance) else list(guidance)
-        wrappers = [
-            one if isinstance(one, Guidance) else guidances.build(one, path="guidance") for one in several
-        ]
+        wrappers = [one if isinstance(one, Guidance) else guidances.build(one, path="guidance") for one in several]
     if model.sampling.clip is not None:
         wrappers.append(model.sampling.clip)
     return model.bind(guidance=wrappers, **cond)
@@ -221,9 +218,7 @@ def _arithmetic(model: Diffusion) -> torch.dtype:
     return torch.float64 if model.dtype == torch.float64 else torch.float32
 
 
-def _shallow(
-    model: Diffusion, grid: Grid, start: Tensor, start_t: float | None, noise: Noise
-) -> tuple[Grid, Tensor]:
+def _shallow(model: Diffusion, grid: Grid, start: Tensor, start_t: float | None, noise: Noise) -> tuple[Grid, Tensor]:
     """Clean data noised to start_t, and the part of the walk that lies below."""
     at = grid[0] if start_t is None else make_grid(model.schedule, [start_t])[0]
     below = tuple(point for point in grid.points if point.t < at.t)
@@ -232,9 +227,7 @@ def _shallow(
         # old voice code's does, is walked as it is
         grid = Grid((at, *below), grid.schedule)
     if len(grid) < 2:
-        raise NoiseError(
-            f"start_t: no time of the walk lies below {at.t:g}; take more steps or a larger start_t"
-        )
+        raise NoiseError(f"start_t: no time of the walk lies below {at.t:g}; take more steps or a larger start_t")
     dtype = torch.float64 if start.dtype == torch.float64 else _arithmetic(model)
     x_0 = model.scaling.encode(start.to(model.device, dtype))
     return grid, at.alpha * x_0 + at.sigma * noise(x_0, at, at)

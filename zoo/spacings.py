@@ -33,13 +33,9 @@ def _table(schedule: Schedule, steps: int, name: str) -> int:
     """T of a table schedule that has room for so many steps."""
     _at_least_one(steps)
     if schedule.steps is None:
-        raise SpacingError(
-            f"spacing {name!r} counts trained steps and this schedule is continuous: use 'trailing'"
-        )
+        raise SpacingError(f"spacing {name!r} counts trained steps and this schedule is continuous: use 'trailing'")
     if steps > schedule.steps:
-        raise SpacingError(
-            f"steps: {steps} are more than the {schedule.steps} trained steps that {name!r} picks from"
-        )
+        raise SpacingError(f"steps: {steps} are more than the {schedule.steps} trained steps that {name!r} picks from")
     return schedule.steps
 
 
@@ -211,9 +207,7 @@ class Karras:
         return _at_ratios(schedule, ramp**self.rho, self.end)
 
 
-def _noise_range(
-    schedule: Schedule, sigma_max: float | None, sigma_min: float | None
-) -> tuple[Tensor, Tensor]:
+def _noise_range(schedule: Schedule, sigma_max: float | None, sigma_min: float | None) -> tuple[Tensor, Tensor]:
     """The greatest and least sigma / alpha of a walk, both positive and finite."""
     ends = torch.tensor([schedule.t_max, schedule.t_min], dtype=torch.float64)
     high, low = schedule(ends).nsr.tolist()

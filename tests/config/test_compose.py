@@ -169,9 +169,7 @@ def test_merging_with_nothing_or_itself_changes_nothing(tree):
 @given(trees, trees)
 def test_what_lies_above_wins_everywhere(base, over):
     def holds(whole, part):
-        return all(
-            holds(whole[k], part[k]) if isinstance(part[k], dict) else whole[k] == part[k] for k in part
-        )
+        return all(holds(whole[k], part[k]) if isinstance(part[k], dict) else whole[k] == part[k] for k in part)
 
     assert holds(_merged(base, over), over)
     assert _merged(_merged(base, over), over) == _merged(base, over)

@@ -146,9 +146,7 @@ scalars = (
     | st.integers()
     | st.floats(allow_nan=False)
     | words
-    | st.sampled_from(
-        ["1e-4", "yes", "off", "null", "~", "0x1", "1_0", "2024-01-02", "- a", "a: b", "<<", "="]
-    )
+    | st.sampled_from(["1e-4", "yes", "off", "null", "~", "0x1", "1_0", "2024-01-02", "- a", "a: b", "<<", "="])
 )
 trees = st.dictionaries(
     words,

@@ -103,16 +103,14 @@ def test_a_denoiser_is_required(write):
     assert told(write("x.yaml", "summary: s\n")) == (
         "x.yaml: denoiser: a config needs a denoiser\n    denoiser: {name: ...}"
     )
-    assert told({"denoiser": None}) == (
-        "denoiser: expected the name of a denoiser, or a mapping with a name, got None"
-    )
+    assert told({"denoiser": None}) == ("denoiser: expected the name of a denoiser, or a mapping with a name, got None")
 
 
 def test_problems_of_arguments_name_the_argument(write):
     write("configs/x.yaml", "denoiser: dit\n")
     config = load("x", overrides={"denoiser": {"detph": 3}}, command_line=["sampler.eta=x"])
     assert told(config) == (
-        "argument denoiser.detph: denoiser.detph: 'dit' takes no such argument\n"
+        "argument denoiser.detph: 'dit' takes no such argument\n"
         "    did you mean 'depth'?\n"
         "command line: sampler.eta=x: sampler.eta: expected float, got str 'x'"
     )
@@ -157,9 +155,7 @@ def test_resolve_fills_in_every_default():
 )
 def test_resolve_is_idempotent_and_plain(source):
     if "guidance" in source.get("sampling", {}):
-        source["sampling"]["guidance"] = [
-            {"name": name, "scale": 1} for name in source["sampling"]["guidance"]
-        ]
+        source["sampling"]["guidance"] = [{"name": name, "scale": 1} for name in source["sampling"]["guidance"]]
     tree = resolve(source)
     assert resolve(tree) == tree
     assert json.loads(json.dumps(tree)) == tree

@@ -52,9 +52,7 @@ class Bound:
     def pair(self, x_t: Tensor, at: GridPoint) -> tuple[Tensor, Tensor]:
         """The raw outputs with and without the conditions, in one forward of the doubled batch."""
         if self._doubled is None:
-            self._doubled = {
-                name: torch.cat([one, null_of(name, one)]) for name, one in self._tensors().items()
-            }
+            self._doubled = {name: torch.cat([one, null_of(name, one)]) for name, one in self._tensors().items()}
         out = self._run(torch.cat([x_t, x_t]), at, {**self.cond, **self._doubled})
         with_cond, without = out.chunk(2)
         return with_cond, without

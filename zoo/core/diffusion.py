@@ -16,6 +16,7 @@ from zoo.core.parameterization import Parameterization, Prediction
 from zoo.core.sampler import Denoise, Sampler
 from zoo.core.scaling import Identity, Scaling
 from zoo.core.schedule import Schedule
+from zoo.core.variational import bound
 
 
 class Spacing(Protocol):
@@ -134,9 +135,7 @@ class Diffusion(nn.Module):
     @property
     def dtype(self) -> torch.dtype | None:
         """What the network computes in; None for one without parameters, which takes what it is given."""
-        return next(
-            (parameter.dtype for parameter in self.parameters() if parameter.is_floating_point()), None
-        )
+        return next((parameter.dtype for parameter in self.parameters() if parameter.is_floating_point()), None)
 
     def conditions(self, **cond: Any) -> dict[str, Any]:
         """The conditions as the denoiser takes them: through the conditioner, unless ``cond`` is given."""
@@ -151,9 +150,7 @@ class Diffusion(nn.Module):
             guidance: one, or several in the order of their application.
             **cond: conditions, batch first.
         """
-        return guided(
-            Bound(self.denoiser, self.parameterization, self.conditions(**cond), self.dtype), guidance
-        )
+        return guided(Bound(self.denoiser, self.parameterization, self.conditions(**cond), self.dtype), guidance)
 
     def denoise(self, x_t: Tensor, t: Tensor | float, **cond: Any) -> Prediction:
         """What x_t is made of, at one time for each sample; ``.x_0`` is the posterior mean.
@@ -177,6 +174,9 @@ class Diffusion(nn.Module):
     def loss(self, x_0: Tensor, *, t: Tensor | float, eps: Tensor, **cond: Any) -> Tensor:
         """The squared error of the network's output, averaged over each sample: (B,), unweighted.
 
+        A network that learns its variance gets T / 1000 of a term of the variational bound on top, which trains the
+        variance alone: L_hybrid = L_simple + 0.001 L_vlb (Nichol & Dhariwal 2021, eq. 16).
+
         Args:
             x_0: (B, ...) in model space.
             t: () or (B,) times of the schedule.
@@ -184,15 +184,20 @@ class Diffusion(nn.Module):
             **cond: conditions, batch first.
 
         Raises:
-            ConditionError: for a network with a learned variance, which this loss would leave untrained.
+            ConditionError: for a learned variance on a continuous schedule, which has no step below t.
         """
-        if self.parameterization.learned_variance:
-            raise ConditionError("this loss does not train a learned variance: set learned_variance: false")
         time = self._times(t, x_0)
         m = self.schedule(time).like(x_0)
         x_t = m.alpha * x_0 + m.sigma * eps
         out = self._network(x_t, time, **self.conditions(**cond))
-        return (out - self.parameterization.target(x_0, eps, m)).square().flatten(1).mean(1)
+        extra: Tensor | float = 0.0
+        if self.parameterization.learned_variance:
+            if self.schedule.steps is None:
+                raise ConditionError("a learned variance is trained on a discrete schedule: linear, cosine, ...")
+            prediction = self.parameterization.predict(out, x_t, m)
+            extra = self.schedule.steps / 1000 * bound(prediction, x_0, x_t, self.schedule, time)
+            out = out.chunk(2, dim=1)[0]
+        return (out - self.parameterization.target(x_0, eps, m)).square().flatten(1).mean(1) + extra
 
     def forward(self, x_0: Tensor, t: Tensor | float, eps: Tensor, **cond: Any) -> Tensor:
         """The loss, so that wrappers for several devices find it."""
@@ -211,9 +216,7 @@ class Diffusion(nn.Module):
         label = self.parameterization.c_noise(time, m)
         x = x_t * self.parameterization.c_in(m.like(x_t))
         precision = torch.float64 if x_t.dtype == torch.float64 else torch.float32
-        out: Tensor = self.denoiser(
-            x if self.dtype is None else x.to(self.dtype), label.to(precision), **cond
-        )
+        out: Tensor = self.denoiser(x if self.dtype is None else x.to(self.dtype), label.to(precision), **cond)
         return out.to(x_t.dtype)
 
     @staticmethod

@@ -71,9 +71,7 @@ class Grid:
             raise GridError("a grid needs at least one row of (t, alpha, sigma)")
         for row, point in enumerate(self.points):
             if not all(math.isfinite(number) for number in point) or point.alpha < 0 or point.sigma < 0:
-                raise GridError(
-                    f"grid row {row}: (t, alpha, sigma) must be finite, scales >= 0; got {tuple(point)}"
-                )
+                raise GridError(f"grid row {row}: (t, alpha, sigma) must be finite, scales >= 0; got {tuple(point)}")
             if point.alpha == 0 and point.sigma == 0:
                 raise GridError(f"grid row {row}: alpha and sigma are both zero")
         if all(point.alpha == 1 for point in self.points):

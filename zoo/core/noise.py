@@ -79,8 +79,6 @@ class Recorded:
             raise NoiseError(f"noise: {len(self.draws)} recorded draws are too few for this walk")
         draw = self.draws[self.used]
         if draw.shape != x.shape:
-            raise NoiseError(
-                f"noise: a recorded draw has shape {tuple(draw.shape)}, the state {tuple(x.shape)}"
-            )
+            raise NoiseError(f"noise: a recorded draw has shape {tuple(draw.shape)}, the state {tuple(x.shape)}")
         self.used += 1
         return draw.to(x.device, x.dtype)

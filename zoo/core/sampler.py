@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from torch import Tensor
 
@@ -51,9 +52,7 @@ class Sampler(ABC, Generic[State]):
         return self.order
 
     @abstractmethod
-    def step(
-        self, denoise: Denoise, x_t: Tensor, step: Step, state: State, noise: Noise
-    ) -> tuple[Tensor, State]:
+    def step(self, denoise: Denoise, x_t: Tensor, step: Step, state: State, noise: Noise) -> tuple[Tensor, State]:
         """One step.
 
         Args:
@@ -68,8 +67,17 @@ class Sampler(ABC, Generic[State]):
         """
 
 
-class Moment(NamedTuple):
-    """A walk after so many steps; the first moment is the start."""
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A walk after so many steps; the first moment is the start.
+
+    Args:
+        x_t: (B, ...) the state, in model space.
+        at: where it is.
+        index: how many steps were taken.
+        total: how many steps the walk has.
+        nfe: how often the model was asked so far.
+    """
 
     x_t: Tensor
     at: GridPoint

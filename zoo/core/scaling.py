@@ -110,11 +110,5 @@ def _statistic(name: str, value: float | Sequence[float]) -> Tensor:
 def _columns(statistic: Tensor, x: Tensor) -> Tensor:
     """The statistic shaped (C, 1, ...) against x: (B, C, ...)."""
     if statistic.ndim and len(statistic) not in (1, x.shape[1]):
-        raise ScalingError(
-            f"the scaling has {len(statistic)} channels, x of shape {tuple(x.shape)} has {x.shape[1]}"
-        )
-    return (
-        statistic.to(x.device, x.dtype).reshape((-1,) + (1,) * (x.ndim - 2))
-        if statistic.ndim
-        else statistic.to(x)
-    )
+        raise ScalingError(f"the scaling has {len(statistic)} channels, x of shape {tuple(x.shape)} has {x.shape[1]}")
+    return statistic.to(x.device, x.dtype).reshape((-1,) + (1,) * (x.ndim - 2)) if statistic.ndim else statistic.to(x)

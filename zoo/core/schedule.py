@@ -112,12 +112,8 @@ class TableSchedule(Schedule):
     def __init__(self, alpha_bar: Tensor, interpolation: Literal["log-nsr", "log-alpha"] = "log-nsr") -> None:
         table = alpha_bar.detach().to("cpu", torch.float64)
         if table.ndim != 1 or len(table) == 0:
-            raise ScheduleError(
-                f"alpha_bar must be a non-empty list of numbers, got shape {tuple(table.shape)}"
-            )
-        if not (
-            table.isfinite().all() and table.max() <= 1 and table.min() >= 0 and (table.diff() < 0).all()
-        ):
+            raise ScheduleError(f"alpha_bar must be a non-empty list of numbers, got shape {tuple(table.shape)}")
+        if not (table.isfinite().all() and table.max() <= 1 and table.min() >= 0 and (table.diff() < 0).all()):
             raise ScheduleError("alpha_bar must fall strictly and stay within [0, 1]")
         self.steps = len(table)
         self.t_max = float(self.steps - 1)

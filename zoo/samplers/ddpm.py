@@ -76,4 +76,5 @@ class DDPM(Sampler[tuple[()]]):
             return prediction.var
         f = (prediction.var + 1) / 2
         log_beta, log_beta_tilde = torch.tensor([beta, beta_tilde], dtype=torch.float64).log().tolist()
-        return (f * log_beta + (1 - f) * log_beta_tilde).exp()
+        log_variance: Tensor = f * log_beta + (1 - f) * log_beta_tilde
+        return log_variance.exp()

@@ -43,9 +43,7 @@ class PNDM(Sampler[History]):
     order: ClassVar[int] = 2
     from_pure_noise: ClassVar[bool] = False
 
-    def step(
-        self, denoise: Denoise, x_t: Tensor, step: Step, state: History, noise: Noise
-    ) -> tuple[Tensor, History]:
+    def step(self, denoise: Denoise, x_t: Tensor, step: Step, state: History, noise: Noise) -> tuple[Tensor, History]:
         now, next = step.now, step.next
         e = mixable(denoise(x_t, now), now, self.history)
         # Walking onto clean data there is no noise to ask the network about at the far end

@@ -69,9 +69,7 @@ class UniPC(Sampler[State]):
     def init(self) -> State:
         return State()
 
-    def step(
-        self, denoise: Denoise, x_t: Tensor, step: Step, state: State, noise: Noise
-    ) -> tuple[Tensor, State]:
+    def step(self, denoise: Denoise, x_t: Tensor, step: Step, state: State, noise: Noise) -> tuple[Tensor, State]:
         now, next = step.now, step.next
         prediction = denoise(x_t, now)
         m = Past(now, prediction.x_0 if self.predict == "x0" else prediction.eps)
@@ -87,9 +85,7 @@ class UniPC(Sampler[State]):
         x_s = self._advance(x_t, m, past[1:order], next, corrects=False)
         return x_s, State(past, x_t, order)
 
-    def _advance(
-        self, x: Tensor, m_0: Past, others: Sequence[Past], to: GridPoint, *, corrects: bool
-    ) -> Tensor:
+    def _advance(self, x: Tensor, m_0: Past, others: Sequence[Past], to: GridPoint, *, corrects: bool) -> Tensor:
         """x at ``m_0.at`` brought to ``to``; the corrector's last point lies at ``to`` itself."""
         now, h = m_0.at, _h(m_0.at, to)
         if self.predict == "x0":

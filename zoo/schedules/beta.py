@@ -123,9 +123,7 @@ class DiffSinger(TableSchedule):
         interpolation: what is linear between two whole times.
     """
 
-    def __init__(
-        self, *, steps: int = 1000, max_beta: float = 0.02, interpolation: Interpolation = "log-nsr"
-    ) -> None:
+    def __init__(self, *, steps: int = 1000, max_beta: float = 0.02, interpolation: Interpolation = "log-nsr") -> None:
         super().__init__(_table(_line(1e-4, max_beta, steps), False), interpolation)
 
 
@@ -176,9 +174,7 @@ class Table(TableSchedule):
         if alphas_cumprod is None and steps is None:
             raise ScheduleError("table needs alphas_cumprod, or steps when a checkpoint brings the table")
         if alphas_cumprod is not None and steps is not None and len(alphas_cumprod) != steps:
-            raise ScheduleError(
-                f"table has {len(alphas_cumprod)} entries of alphas_cumprod but steps: {steps}"
-            )
+            raise ScheduleError(f"table has {len(alphas_cumprod)} entries of alphas_cumprod but steps: {steps}")
         if alphas_cumprod is None:
             assert steps is not None
             table = _table(_line(1e-4, 0.02, steps), False)

@@ -143,15 +143,17 @@ class Quadratic:
 class DiffSVC:
     """The times of diff-svc: every interval-th time below k_step, then the least noise of the table.
 
-    The last step goes from time 0 to time 0 and changes nothing, as in the old code.
+    With that end the last step goes from time 0 to time 0 and changes nothing, as in the old code.
 
     Args:
         k_step: how many of the trained steps are walked; None walks all.
         interval: the stride ("pndm_speedup"), which then decides the number of steps; None derives it from N.
+        end: where the last step goes.
     """
 
     k_step: int | None = None
     interval: int | None = None
+    end: End = "first"
 
     def __call__(self, schedule: Schedule, steps: int, /) -> list[float]:
         total = _table(schedule, min(steps, schedule.steps or steps), "diff-svc")
@@ -161,7 +163,7 @@ class DiffSVC:
         interval = max(1, k_step // steps) if self.interval is None else self.interval
         if interval < 1:
             raise SpacingError(f"interval must be at least 1, got {interval}")
-        return [*(float(t) for t in reversed(range(0, k_step, interval))), 0.0]
+        return [*(float(t) for t in reversed(range(0, k_step, interval))), _end(schedule, self.end)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -84,7 +84,12 @@ class Bound:
 
 
 def null_of(name: str, value: Tensor) -> Tensor:
-    """The null of a condition: label -1 for whole numbers, an all-zero row otherwise."""
+    """The null of a condition: label -1 for whole numbers, an all-zero row otherwise.
+
+    ``lengths`` say what part of a row is real; they are no condition, and stay.
+    """
+    if name == "lengths":
+        return value
     return torch.zeros_like(value) if value.is_floating_point() else torch.full_like(value, -1)
 
 

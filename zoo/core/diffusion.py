@@ -174,6 +174,8 @@ class Diffusion(nn.Module):
     def loss(self, x_0: Tensor, *, t: Tensor | float, eps: Tensor, **cond: Any) -> Tensor:
         """The squared error of the network's output, averaged over each sample: (B,), unweighted.
 
+        Where ``lengths`` are among the conditions, the average is over each sample's own frames of the last axis.
+
         A network that learns its variance gets T / 1000 of a term of the variational bound on top, which trains the
         variance alone: L_hybrid = L_simple + 0.001 L_vlb (Nichol & Dhariwal 2021, eq. 16).
 
@@ -191,13 +193,17 @@ class Diffusion(nn.Module):
         x_t = m.alpha * x_0 + m.sigma * eps
         out = self._network(x_t, time, **self.conditions(**cond))
         extra: Tensor | float = 0.0
+        lengths = cond.get("lengths")
         if self.parameterization.learned_variance:
+            if lengths is not None:
+                raise ConditionError("a learned variance is trained without lengths: cut the samples to one length")
             if self.schedule.steps is None:
                 raise ConditionError("a learned variance is trained on a discrete schedule: linear, cosine, ...")
             prediction = self.parameterization.predict(out, x_t, m)
             extra = self.schedule.steps / 1000 * bound(prediction, x_0, x_t, self.schedule, time)
             out = out.chunk(2, dim=1)[0]
-        return (out - self.parameterization.target(x_0, eps, m)).square().flatten(1).mean(1) + extra
+        error = (out - self.parameterization.target(x_0, eps, m)).square()
+        return (error.flatten(1).mean(1) if lengths is None else _mean_within(error, lengths)) + extra
 
     def forward(self, x_0: Tensor, t: Tensor | float, eps: Tensor, **cond: Any) -> Tensor:
         """The loss, so that wrappers for several devices find it."""
@@ -223,3 +229,10 @@ class Diffusion(nn.Module):
     def _times(t: Tensor | float, x: Tensor) -> Tensor:
         time = torch.as_tensor(t, dtype=torch.float64, device=x.device)
         return time.expand(x.shape[0]) if time.ndim == 0 else time
+
+
+def _mean_within(error: Tensor, lengths: Tensor) -> Tensor:
+    """The mean over all axes but the first, of the first lengths[i] frames of the last axis: (B,)."""
+    frames = error.flatten(1, -2).mean(1)  # (B, T)
+    inside = torch.arange(frames.shape[1], device=frames.device) < lengths[:, None]
+    return torch.where(inside, frames, 0).sum(1) / lengths

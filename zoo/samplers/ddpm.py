@@ -28,7 +28,7 @@ class DDPM(Sampler[tuple[()]]):
 
         mean = alpha_s beta / sigma_t^2 x_0 + a sigma_s^2 / sigma_t^2 x_t       (eq. 7)
         beta_tilde = sigma_s^2 / sigma_t^2 beta                                  (eq. 7)
-        x_s = mean + sqrt(variance) z,  no noise in the last step or onto clean data
+        x_s = mean + sqrt(variance) z,  no noise onto clean data
 
     Args:
         variance: "fixed-small" is beta_tilde and "fixed-large" beta (section 3.2). With the raw second half v of
@@ -56,8 +56,6 @@ class DDPM(Sampler[tuple[()]]):
         variance = self._variance(prediction, beta, beta_tilde)
         if prediction.score is not None:
             x_s = x_s + variance * prediction.score
-        if step.is_last:
-            return x_s, ()
         return x_s + variance**0.5 * noise(x_t, now, next), ()
 
     def _variance(self, prediction: Prediction, beta: float, beta_tilde: float) -> float | Tensor:

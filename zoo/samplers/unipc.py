@@ -66,6 +66,11 @@ class UniPC(Sampler[State]):
         """p, and one more with the corrector (theorem 3.1)."""
         return self.order + self.corrector
 
+    @property
+    def from_pure_noise(self) -> bool:  # type: ignore[override]  # a setting decides
+        """Whether a step may start at alpha = 0: not with predictions of the noise, which are divided by alpha there."""
+        return self.predict == "x0"
+
     def init(self) -> State:
         return State()
 
@@ -92,7 +97,9 @@ class UniPC(Sampler[State]):
             z, keep, scale = -h, to.sigma / now.sigma, to.alpha
         else:
             z, keep, scale = h, to.alpha / now.alpha, to.sigma
-        x_s = keep * x - scale * math.expm1(z) * m_0.m
+        # Noise predictions carried onto clean data: sigma_s (e^z - 1) at sigma_s = 0
+        gain = scale * math.expm1(z) if z < math.inf else to.alpha * now.sigma / now.alpha
+        x_s = keep * x - gain * m_0.m
         # An evaluation at alpha = 0 lies infinitely far away and carries no weight
         others = [one for one in others if math.isfinite(_h(one.at, now))]
         if not others:

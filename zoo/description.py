@@ -28,7 +28,7 @@ class Row:
 
     Attributes:
         name: what the part is called.
-        resolution: (height, width) of its maps; None where there is no map.
+        resolution: (height, width) of its maps, (frames,) of a mel; None where there is no map.
         channels: width of its maps; None where several occur.
         mult: channels / base width, where the user chooses it.
         blocks: residual or transformer blocks.
@@ -43,7 +43,7 @@ class Row:
     """
 
     name: str
-    resolution: tuple[int, int] | None = None
+    resolution: tuple[int, ...] | None = None
     channels: int | None = None
     mult: float | None = None
     blocks: int = 0

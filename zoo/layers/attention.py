@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, *, heads: int = 1) -> Tensor:
+def attend(q: Tensor, k: Tensor, v: Tensor, *, heads: int = 1, past: Tensor | None = None) -> Tensor:
     """softmax(q k^T / sqrt(d)) v per head, d = C / heads (Vaswani et al. 2017, eq. 1).
 
     Args:
@@ -14,13 +14,15 @@ def attend(q: Tensor, k: Tensor, v: Tensor, *, heads: int = 1) -> Tensor:
         k: (B, M, C) keys.
         v: (B, M, C) values.
         heads: number of heads; divides C.
+        past: (B, 1, M), true at keys that nobody attends to, as behind the end of an item; None for none.
 
     Returns:
         (B, N, C).
     """
     split = (heads, q.shape[-1] // heads)
     q, k, v = (part.reshape(*part.shape[:2], *split).transpose(1, 2) for part in (q, k, v))  # (B, h, N, d)
-    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+    mask = None if past is None else ~past[:, None]  # (B, 1, 1, M)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
 
 
 class TokenConv(nn.Conv2d):

@@ -14,7 +14,7 @@ class Section(NamedTuple):
     Attributes:
         name: what the row is called, such as "level 2".
         modules: dotted names of the submodules; no two sections share one.
-        resolution: (height, width) of the maps in there; None where there is no map.
+        resolution: (height, width) of the maps in there, (frames,) of a mel; None where there is no map.
         channels: width of the maps; None where several occur.
         mult: channels / base width, where the user chooses it.
         blocks: number of residual or transformer blocks.
@@ -24,7 +24,7 @@ class Section(NamedTuple):
 
     name: str
     modules: tuple[str, ...]
-    resolution: tuple[int, int] | None = None
+    resolution: tuple[int, ...] | None = None
     channels: int | None = None
     mult: float | None = None
     blocks: int = 0

@@ -7,9 +7,13 @@ it; a test compares the two.
 from __future__ import annotations
 
 from registry.tables import (
+    data,
     denoisers,
+    features,
     guidances,
+    importers,
     objectives,
+    optimizers,
     parameterizations,
     samplers,
     scalings,
@@ -17,6 +21,40 @@ from registry.tables import (
     spacings,
 )
 
+data.lazy(
+    "digits",
+    "zoo.data.digits:digits",
+    summary="scikit-learn's 1,797 handwritten digits, 8 x 8.",
+    facts={"classes": 10},
+)
+data.lazy(
+    "images",
+    "zoo.data.images:Images",
+    summary="Any folder of pictures, cut and resized to the model's shape.",
+    facts={"classes": "by folder"},
+)
+data.lazy(
+    "mnist",
+    "zoo.data.mnist:mnist",
+    summary="28 x 28 handwritten digits, padded to the model's shape.",
+    paper="LeCun et al. 1998, Gradient-based learning applied to document recognition",
+    facts={"classes": 10},
+)
+
+denoisers.lazy(
+    "diffnet",
+    "zoo.denoisers.diffnet:DiffNet",
+    summary="The WaveNet denoiser of mels: DiffSinger, diff-svc, DDSP-SVC.",
+    paper="Liu et al. 2022, arXiv 2105.02446",
+    facts={"data": "mel", "conditions": "cond"},
+)
+denoisers.lazy(
+    "fft-denoiser",
+    "zoo.denoisers.fft:FFTDenoiser",
+    summary="A transformer over mel frames: the other decoder of diff-svc.",
+    paper="Ren et al. 2019, arXiv 1905.09263",
+    facts={"data": "mel", "conditions": "cond"},
+)
 denoisers.lazy(
     "gaussian",
     "zoo.denoisers.gaussian:Gaussian",
@@ -30,11 +68,32 @@ denoisers.lazy(
     facts={"analytic": True},
 )
 denoisers.lazy(
+    "lynxnet",
+    "zoo.denoisers.lynxnet:LYNXNet",
+    summary="OpenVPI's first convolutional denoiser of mels.",
+    paper="Gulati et al. 2020, arXiv 2005.08100",
+    facts={"data": "mel", "conditions": "cond"},
+)
+denoisers.lazy(
+    "lynxnet2",
+    "zoo.denoisers.lynxnet:LYNXNet2",
+    summary="OpenVPI's second convolutional denoiser of mels.",
+    paper="Gulati et al. 2020, arXiv 2005.08100",
+    facts={"data": "mel", "conditions": "cond"},
+)
+denoisers.lazy(
     "unet",
     "zoo.denoisers.unet:UNet",
     summary="The DDPM UNet: residual blocks, attention at chosen resolutions, skips.",
     paper="Ho et al. 2020, arXiv 2006.11239",
     facts={"data": "images", "conditions": "labels"},
+)
+
+features.lazy(
+    "classifier",
+    "zoo.metrics.classifier:Classifier",
+    summary="The last features of a small CNN, trained on the real examples.",
+    facts={"needs": "labels"},
 )
 
 guidances.lazy(
@@ -57,6 +116,13 @@ guidances.lazy(
     paper="Saharia et al. 2022, arXiv 2205.11487",
 )
 
+importers.lazy(
+    "ddim",
+    "zoo.importers.ddim:DDIM",
+    summary="The DDPM UNet of ermongroup/ddim, its pretrained files, and PNDM's.",
+    paper="Song et al. 2021, arXiv 2010.02502",
+)
+
 objectives.lazy(
     "log-normal",
     "zoo.objectives:LogNormal",
@@ -74,6 +140,13 @@ objectives.lazy(
     "zoo.objectives:Uniform",
     summary="L_simple: every time alike.",
     paper="Ho et al. 2020, arXiv 2006.11239",
+)
+
+optimizers.lazy(
+    "adamw",
+    "zoo.optimizers:adamw",
+    summary="Adam with decoupled weight decay.",
+    paper="Loshchilov & Hutter 2019, arXiv 1711.05101",
 )
 
 parameterizations.lazy(
@@ -141,16 +214,12 @@ samplers.lazy(
     "zoo.samplers.unipc:UniPC",
     summary="Predictor of any order and a corrector that costs no evaluation.",
     paper="Zhao et al. 2023, arXiv 2302.04867",
-    facts={"order": "p + 1", "nfe": "N", "stochastic": False, "pure_noise": True},
+    facts={"order": "p + 1", "nfe": "N", "stochastic": False, "pure_noise": "predict == 'x0'"},
 )
 
 scalings.lazy("identity", "zoo.core.scaling:Identity", summary="Data is diffused as it is.")
-scalings.lazy(
-    "mean-std", "zoo.core.scaling:MeanStd", summary="(data - mean) / std, for all channels or each."
-)
-scalings.lazy(
-    "min-max", "zoo.core.scaling:MinMax", summary="[low, high] to [-1, 1], for all channels or each."
-)
+scalings.lazy("mean-std", "zoo.core.scaling:MeanStd", summary="(data - mean) / std, for all channels or each.")
+scalings.lazy("min-max", "zoo.core.scaling:MinMax", summary="[low, high] to [-1, 1], for all channels or each.")
 
 schedules.lazy(
     "cosine",
@@ -229,9 +298,7 @@ schedules.lazy(
     facts={"time": "continuous", "path": "vp"},
 )
 
-spacings.lazy(
-    "diff-svc", "zoo.spacings:DiffSVC", summary="Every interval-th time below k_step, as diff-svc walks."
-)
+spacings.lazy("diff-svc", "zoo.spacings:DiffSVC", summary="Every interval-th time below k_step, as diff-svc walks.")
 spacings.lazy(
     "karras",
     "zoo.spacings:Karras",
@@ -244,9 +311,7 @@ spacings.lazy(
     summary="Multiples of T // N, as DDIM and PNDM walk.",
     paper="Song et al. 2021, arXiv 2010.02502",
 )
-spacings.lazy(
-    "linspace", "zoo.spacings:Linspace", summary="Equal steps from the last trained time to the first."
-)
+spacings.lazy("linspace", "zoo.spacings:Linspace", summary="Equal steps from the last trained time to the first.")
 spacings.lazy("log-snr", "zoo.spacings:LogSNR", summary="Equal steps in log(sigma / alpha).")
 spacings.lazy(
     "quadratic",

@@ -135,15 +135,11 @@ class Registry(Generic[T]):
         if problem is not None:
             return {}, [problem]
         try:
-            return signature.check(
-                self.get(name), arguments, name=name, where=where, path=path, context=context
-            )
+            return signature.check(self.get(name), arguments, name=name, where=where, path=path, context=context)
         except RegistryError as error:
             return {}, [Problem(where(("name",)), join(path, "name"), error.message, error.hint)]
 
-    def build(
-        self, spec: str | Mapping[str, Any], /, *, where: Where = nowhere, path: str = "", **context: Any
-    ) -> T:
+    def build(self, spec: str | Mapping[str, Any], /, *, where: Where = nowhere, path: str = "", **context: Any) -> T:
         """Call the factory that a spec names.
 
         Args:

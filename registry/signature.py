@@ -48,17 +48,11 @@ def parameters(factory: Factory) -> dict[str, Parameter]:
     found = {}
     for parameter in inspect.signature(factory).parameters.values():
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            raise RegistryError(
-                f"{_title(factory)} takes {parameter}", "a registered factory names each argument"
-            )
+            raise RegistryError(f"{_title(factory)} takes {parameter}", "a registered factory names each argument")
         if parameter.name == "name":
-            raise RegistryError(
-                f"{_title(factory)} takes 'name'", "a config keeps that key for the component"
-            )
+            raise RegistryError(f"{_title(factory)} takes 'name'", "a config keeps that key for the component")
         required = parameter.default is parameter.empty
-        default = (
-            made[parameter.name]() if parameter.name in made else None if required else parameter.default
-        )
+        default = made[parameter.name]() if parameter.name in made else None if required else parameter.default
         kind = _evaluated(parameter.annotation, namespaces)
         found[parameter.name] = Parameter(parameter.name, kind, required, default)
     return found

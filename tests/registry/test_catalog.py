@@ -6,9 +6,7 @@ from registry import kinds
 from registry.signature import parameters
 from zoo.config.layout import CONTEXT
 
-BUILT_IN = [
-    (plural, name) for plural, kind in kinds.items() for name in kind if kind.entry(name).owner == "zoo"
-]
+BUILT_IN = [(plural, name) for plural, kind in kinds.items() for name in kind if kind.entry(name).owner == "zoo"]
 SUPPLIED = frozenset().union(*CONTEXT.values())
 
 

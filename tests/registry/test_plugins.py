@@ -90,9 +90,7 @@ def test_a_plugin_that_cannot_be_imported_is_noted_and_stops_no_other(install, s
     for _ in range(2):
         with pytest.raises(RegistryError) as error:
             samplers.get("bad")
-        assert str(error.value) == (
-            "sampler 'bad' (from bad) cannot be loaded: plug_f:Bad: RuntimeError: no disc"
-        )
+        assert str(error.value) == ("sampler 'bad' (from bad) cannot be loaded: plug_f:Bad: RuntimeError: no disc")
     assert samplers.broken == [("sampler", "bad", "bad", "plug_f:Bad: RuntimeError: no disc")]
     assert samplers.build("good")
     assert samplers.names() == ["bad", "ddim", "good"]

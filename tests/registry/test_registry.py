@@ -162,9 +162,7 @@ def test_extra_says_what_to_install(tmp_path, monkeypatch):
     denoisers.lazy("dit", "needy_family:DiT", extra="timm")
     with pytest.raises(RegistryError) as error:
         denoisers.get("dit")
-    assert str(error.value) == (
-        "denoiser 'dit' needs timm_that_is_missing: pip install 'diffusion-zoo[timm]'"
-    )
+    assert str(error.value) == ("denoiser 'dit' needs timm_that_is_missing: pip install 'diffusion-zoo[timm]'")
     denoisers.lazy("own", "own_mistake:DiT", extra="timm")
     with pytest.raises(RegistryError, match="own_mistake:DiT: ModuleNotFoundError"):
         denoisers.get("own")

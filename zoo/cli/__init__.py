@@ -1,0 +1,108 @@
+"""The command line: one verb a module, imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+import zoo
+from registry import RegistryError, suggest
+from zoo.cli.output import fail
+
+_VERBS = {
+    "bench": "Compare samplers: time, error and quality, from the same noise.",
+    "check": "Say what is wrong with a config or a file of weights.",
+    "compare": "Two networks side by side: where they part, and by how much.",
+    "convert": "Turn somebody else's checkpoint into one safetensors file.",
+    "list": "What the zoo holds, by name.",
+    "sample": "Draw samples and save them as a picture.",
+    "show": "A config in full, or how the size of a model comes about.",
+    "train": "Train a model on your own data.",
+}
+
+
+class _Verbs(click.Group):
+    """Verbs by name; only the one that is called is imported."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _VERBS:
+            return None
+        command: click.Command = importlib.import_module(f"zoo.cli.{cmd_name}_verb").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl(sorted(_VERBS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in _VERBS:
+            near = suggest(args[0], _VERBS)
+            raise click.UsageError(f"no verb {args[0]!r}" + (f"; did you mean {near!r}?" if near else ""), ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(zoo.__version__, prog_name="zoo")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; by default the cores this process may use.")
+@click.option("--traceback", is_flag=True, help="Show where an unexpected error comes from.")
+def command(threads: int | None, traceback: bool) -> None:
+    """A model zoo for everything that removes noise.
+
+    \b
+    zoo list samplers                             what there is
+    zoo show ddpm-cifar10 --layers                how a size comes about
+    zoo sample ddpm-mnist --out grid.png          digits from the shipped weights
+    zoo train ddpm-digits --out runs/digits       a model of your own
+
+    Names are completed by the shell after: eval "$(_ZOO_COMPLETE=bash_source zoo)" (or zsh_source, fish_source).
+    """
+    # Read by torch when it is first imported, so that verbs without numbers do not wait for it
+    count = threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads
+    if count:
+        os.environ["OMP_NUM_THREADS"] = str(count)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The console script: 0 when all went well, 2 for bad input with one message, 130 after Ctrl-C."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = command.main(given, prog_name="zoo", standalone_mode=False)
+    except click.ClickException as error:
+        usage = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "zoo"
+        fail(error.format_message(), hint=f"try '{usage} --help'" if isinstance(error, click.UsageError) else "")
+        code = 2
+    except (click.Abort, KeyboardInterrupt):
+        fail("stopped")
+        code = 130
+    except BrokenPipeError:
+        # Whoever read us has gone; keep the interpreter from complaining about it once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception as error:
+        if "--traceback" in given:
+            raise
+        code = _explained(error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _explained(error: Exception) -> int:
+    """One message for what the user can put right, one line for what he cannot."""
+    from zoo.core.errors import ZooError
+
+    if isinstance(error, RegistryError | ZooError):
+        fail(str(error))
+        return 2
+    if isinstance(error, OSError):
+        fail(f"{error.filename}: {(error.strerror or str(error)).lower()}" if error.filename else str(error))
+        return 2
+    fail(f"unexpected {type(error).__name__}: {error}", hint="run again as 'zoo --traceback ...' and report it")
+    return 1

@@ -1,0 +1,56 @@
+"""``zoo check``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from registry import RegistryError
+from zoo import config
+from zoo.cli.model_argument import complete, is_file
+from zoo.cli.output import as_json, fail
+
+
+@click.command("check")
+@click.argument("paths", nargs=-1, required=True, shell_complete=complete("models"))
+@click.option("--json", "json_", is_flag=True, help="For programs.")
+def command(paths: tuple[str, ...], json_: bool) -> None:
+    """Say what is wrong with a config or a file of weights.
+
+    PATHS are YAML files, names of configs, or files of weights, whose hash is compared. Exit code 2 when anything is
+    wrong.
+
+    \b
+    zoo check my.yaml runs/cat/model.safetensors
+    """
+    found = {path: _problems(path) for path in paths}
+    if json_:
+        as_json(found)
+    else:
+        for path, problems in found.items():
+            for problem in problems:
+                fail(problem)
+            if not problems:
+                click.echo(f"{path}: ok")
+    if any(found.values()):
+        sys.exit(2)
+
+
+def _problems(path: str) -> list[str]:
+    from zoo.core.errors import ZooError
+
+    try:
+        if is_file(path) or (Path(path).suffix == ".safetensors"):
+            return _of_weights(path)
+        return [str(problem) for problem in config.check(config.load(path))]
+    except (RegistryError, ZooError) as error:
+        return [str(error)]
+
+
+def _of_weights(path: str) -> list[str]:
+    from zoo import checkpoint
+
+    checkpoint.verify(path)
+    return [str(problem) for problem in config.check(dict(checkpoint.read_config(path)))]

@@ -1,0 +1,161 @@
+"""``zoo sample``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zoo.cli.model_argument import complete, opened
+from zoo.cli.output import as_json, bar, note
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from zoo.core.diffusion import Diffusion
+
+
+@click.command("sample")
+@click.argument("model", shell_complete=complete("models"))
+@click.argument("overrides", nargs=-1)
+@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help=".png or .safetensors")
+@click.option(
+    "-n", "--number", type=click.IntRange(min=1), help="How many samples.  [default: 80 with classes, else 16]"
+)
+@click.option("--labels", help="Classes, cycled over the samples: 3, or 0,1,2, or 0-9.")
+@click.option("--sampler", shell_complete=complete("samplers"), help="A name, with arguments: 'ddim eta=0.5'.")
+@click.option("--steps", type=click.IntRange(min=1))
+@click.option("--spacing", shell_complete=complete("spacings"), help="A name, with arguments: 'leading offset=1'.")
+@click.option("--guidance", type=float, help="Scale of classifier-free guidance; 1 is none.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--shape", help="Of one sample, where the config leaves it open: 3,64,64.")
+@click.option("--device", help="cpu, cuda, ...  [default: the GPU when there is one]")
+@click.option("--random-weights", is_flag=True, help="Sample a config that has no trained weights.")
+@click.option("--json", "json_", is_flag=True, help="For programs.")
+def command(
+    model: str,
+    overrides: tuple[str, ...],
+    out: Path,
+    number: int | None,
+    labels: str | None,
+    sampler: str | None,
+    steps: int | None,
+    spacing: str | None,
+    guidance: float | None,
+    seed: int,
+    shape: str | None,
+    device: str | None,
+    random_weights: bool,
+    json_: bool,
+) -> None:
+    """Draw samples and save them as a picture.
+
+    MODEL is a config with shipped weights, or a file of weights; OVERRIDES are key=value over a config.
+
+    \b
+    zoo sample ddpm-mnist --out grid.png
+    zoo sample ddpm-mnist --out threes.png --labels 3 -n 20 --sampler plms --steps 10
+    zoo sample runs/cat/model.safetensors --out cats.png --seed 7
+    """
+    if out.suffix not in (".png", ".safetensors"):
+        raise click.UsageError(f"--out: {out.name!r} is neither a .png nor a .safetensors file")
+    if not out.parent.is_dir():
+        raise click.UsageError(f"--out: there is no folder {str(out.parent)!r}")
+    diffusion = opened(model, overrides, random_weights=random_weights)
+    diffusion.to(_device(device))
+    classes = getattr(getattr(diffusion.denoiser, "temb", None), "classes", None)
+    chosen = _labels(labels, classes)
+    n = number or (8 * len(chosen) if chosen else 16)
+    settings: dict[str, Any] = {
+        "sampler": _spec(sampler),
+        "steps": steps,
+        "spacing": _spec(spacing),
+        "guidance": guidance,
+        "seed": seed,
+        "shape": None if shape is None else _numbers("--shape", shape),
+    }
+    if chosen:
+        # one row a class
+        settings["labels"] = [chosen[index * len(chosen) // n] for index in range(n)]
+    size = settings["shape"] or diffusion.shape or ()
+    if out.suffix == ".png" and not (len(size) == 3 and size[0] in (1, 3)):
+        other = out.with_suffix(".safetensors").name
+        raise click.UsageError(f"--out: samples of shape {tuple(size)} are no pictures; save them as {other!r}")
+    began = time.perf_counter()
+    images, nfe = _walk(diffusion, n, settings)
+    seconds = time.perf_counter() - began
+    _save(images, out, columns=n // len(chosen) if chosen and n % len(chosen) == 0 else None)
+    if json_:
+        as_json({"out": str(out), "n": n, "nfe": nfe, "seconds": seconds, "shape": list(images.shape)})
+    else:
+        note(f"{out}: {n} samples, {nfe} evaluations each, {seconds:.1f} s")
+
+
+def _walk(diffusion: Diffusion, n: int, settings: dict[str, Any]) -> tuple[Tensor, int]:
+    import zoo
+
+    with bar() as progress:
+        task = progress.add_task("sampling", total=None)
+        for moment in zoo.walk(diffusion, n, **settings):
+            progress.update(task, total=moment.total, completed=moment.index)
+    return diffusion.scaling.decode(moment.x_t), moment.nfe
+
+
+def _save(images: Tensor, out: Path, columns: int | None) -> None:
+    from zoo.files import write_atomically
+    from zoo.images import grid, save_png
+
+    if out.suffix == ".png":
+        save_png(grid(images, columns), out)
+        return
+    from safetensors.torch import save_file
+
+    write_atomically(out, lambda beside: save_file({"samples": images.cpu().contiguous()}, beside))
+
+
+def _device(name: str | None) -> str:
+    import torch
+
+    if name is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise click.UsageError(f"--device: {name!r} cannot be used: {str(error).splitlines()[0]}") from None
+    return name
+
+
+def _labels(text: str | None, classes: int | None) -> list[int]:
+    if text is None:
+        return list(range(classes)) if classes else []
+    if classes is None:
+        raise click.UsageError("--labels: this model knows no classes")
+    chosen: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        try:
+            chosen += list(range(int(first), int(last) + 1)) if dash and first else [int(part)]
+        except ValueError:
+            raise click.UsageError(f"--labels: expected classes such as 3 or 0,1,2 or 0-9, got {text!r}") from None
+    if wrong := [label for label in chosen if not 0 <= label < classes]:
+        raise click.UsageError(f"--labels: this model has the classes 0-{classes - 1}, got {wrong[0]}")
+    return chosen
+
+
+def _numbers(option: str, text: str) -> list[int]:
+    try:
+        return [int(side) for side in text.split(",")]
+    except ValueError:
+        raise click.UsageError(f"{option}: expected numbers such as 3,32,32, got {text!r}") from None
+
+
+def _spec(text: str | None) -> dict[str, Any] | None:
+    """``ddim eta=0.5`` as ``{name: ddim, eta: 0.5}``."""
+    if text is None:
+        return None
+    from zoo.config.compose import from_command_line
+
+    name, *arguments = text.split()
+    return {"name": name, **from_command_line(arguments).tree}

@@ -7,6 +7,7 @@ it; a test compares the two.
 from __future__ import annotations
 
 from registry.tables import (
+    conditioners,
     data,
     denoisers,
     features,
@@ -19,6 +20,24 @@ from registry.tables import (
     scalings,
     schedules,
     spacings,
+)
+
+conditioners.lazy(
+    "aux-decoder",
+    "zoo.conditioners.aux_decoder:AuxDecoder",
+    summary="The first mel of a shallow diffusion, by a small convolutional network.",
+    paper="Liu et al. 2022, arXiv 2201.03545",
+)
+conditioners.lazy(
+    "svc",
+    "zoo.conditioners.svc:SVC",
+    summary="Units stretched to mel frames, plus a learned row for the pitch: diff-svc.",
+    paper="Liu et al. 2021, arXiv 2105.13871",
+)
+conditioners.lazy(
+    "unit2mel",
+    "zoo.conditioners.unit2mel:Unit2Mel",
+    summary="Linear in units, pitch and loudness: DDSP-SVC and its relatives.",
 )
 
 data.lazy(
@@ -122,6 +141,23 @@ importers.lazy(
     summary="The DDPM UNet of ermongroup/ddim, its pretrained files, and PNDM's.",
     paper="Song et al. 2021, arXiv 2010.02502",
 )
+importers.lazy(
+    "ddsp-svc",
+    "zoo.importers.ddsp_svc:DDSPSVC",
+    summary="DDSP-SVC, Diffusion-SVC, so-vits-svc's shallow diffusion.",
+)
+importers.lazy(
+    "diff-svc",
+    "zoo.importers.diff_svc:DiffSVC",
+    summary="diff-svc, kor_diff_svc, the first DiffSinger.",
+    paper="Liu et al. 2022, arXiv 2105.02446",
+)
+importers.lazy(
+    "diffsinger",
+    "zoo.importers.diffsinger:DiffSinger",
+    summary="OpenVPI's acoustic models, DDPM and rectified flow.",
+    paper="Liu et al. 2022, arXiv 2105.02446",
+)
 
 objectives.lazy(
     "log-normal",
@@ -194,6 +230,13 @@ samplers.lazy(
     summary="Ancestral sampling with a fixed or a learned variance.",
     paper="Ho et al. 2020, arXiv 2006.11239",
     facts={"order": 1, "nfe": "N", "stochastic": True, "pure_noise": True},
+)
+samplers.lazy(
+    "flow-rk",
+    "zoo.samplers.flow_rk:FlowRK",
+    summary="Runge-Kutta rules on the velocity of a straight path.",
+    paper="Liu et al. 2023, arXiv 2209.03003",
+    facts={"order": "p", "nfe": "2 N (heun), 4 N (rk4), 6 N (rk5)", "stochastic": False, "pure_noise": True},
 )
 samplers.lazy(
     "plms",

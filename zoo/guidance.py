@@ -86,18 +86,18 @@ class Threshold(Guidance):
 
     Args:
         quantile: p.
-        max_value: upper limit of q.
+        max_value: upper limit of q; None for none.
         recompute_eps: whether eps follows the changed x_0 or stays the network's.
     """
 
     quantile: float = 0.995
-    max_value: float = float("inf")
+    max_value: float | None = None
     recompute_eps: bool = True
 
     def __post_init__(self) -> None:
         if not 0 < self.quantile <= 1:
             raise ValueError(f"quantile must lie in (0, 1], got {self.quantile:g}")
-        if not self.max_value >= 1:
+        if self.max_value is not None and not self.max_value >= 1:
             raise ValueError(f"max_value must be at least 1, got {self.max_value:g}")
 
     def __call__(self, denoise: Denoise, model: Bound) -> Denoise:

@@ -100,6 +100,8 @@ class Trailing:
 class Linspace:
     """N equal steps in t from the schedule's start to its least noise, both visited; then the end.
 
+    Where the least noise is none at all, as on vp and flow, the last visited time lies one step above it.
+
     Args:
         rounded: visit whole times of a table only.
         skip_last: N + 1 equal points without the last (the grid of multistep solvers in diffusers).
@@ -112,7 +114,9 @@ class Linspace:
 
     def __call__(self, schedule: Schedule, steps: int, /) -> list[float]:
         _at_least_one(steps)
-        times = _line(schedule.t_max, schedule.t_min, steps + self.skip_last)[:steps]
+        # Clean data has no noise to ask the network about
+        skip = self.skip_last or schedule.t_min == schedule.t_clean
+        times = _line(schedule.t_max, schedule.t_min, steps + skip)[:steps]
         if self.rounded and schedule.steps is not None:
             _table(schedule, steps, "linspace")
             times = times.round()
@@ -122,6 +126,8 @@ class Linspace:
 @dataclass(frozen=True, kw_only=True)
 class Quadratic:
     """t = floor(u^2), u equally spaced from 0 to sqrt(top T): more steps near the data (Song et al. 2021, app. D.2).
+
+    With many steps the first squares share a whole time; a step between equal times changes nothing, as in DDIM's code.
 
     Args:
         top: how much of the schedule is walked; the walk starts below its end.
@@ -156,7 +162,7 @@ class DiffSVC:
     end: End = "first"
 
     def __call__(self, schedule: Schedule, steps: int, /) -> list[float]:
-        total = _table(schedule, min(steps, schedule.steps or steps), "diff-svc")
+        total = _table(schedule, steps if self.interval is None else 1, "diff-svc")
         k_step = total if self.k_step is None else self.k_step
         if not 1 <= k_step <= total:
             raise SpacingError(f"k_step must lie in 1..{total}, got {k_step}")
@@ -181,6 +187,7 @@ class LogSNR:
     end: End = "clean"
 
     def __call__(self, schedule: Schedule, steps: int, /) -> list[float]:
+        _at_least_one(steps)
         high, low = _noise_range(schedule, self.sigma_max, self.sigma_min)
         return _at_ratios(schedule, _line(high.log().item(), low.log().item(), steps).exp(), self.end)
 
@@ -202,6 +209,7 @@ class Karras:
     end: End = "clean"
 
     def __call__(self, schedule: Schedule, steps: int, /) -> list[float]:
+        _at_least_one(steps)
         if not self.rho > 0:
             raise SpacingError(f"rho must be positive, got {self.rho:g}")
         high, low = _noise_range(schedule, self.sigma_max, self.sigma_min)
@@ -224,7 +232,6 @@ def _noise_range(schedule: Schedule, sigma_max: float | None, sigma_min: float |
 
 
 def _at_ratios(schedule: Schedule, nsr: Tensor, end: End) -> list[float]:
-    _at_least_one(len(nsr))
     return [*schedule.inverse(nsr).tolist(), _end(schedule, end)]
 
 

@@ -34,6 +34,11 @@ class PLMS(Sampler[History]):
     order: ClassVar[int] = 2
     from_pure_noise: ClassVar[bool] = False
 
+    @property
+    def convergence(self) -> int:
+        """2, but 1 when v is mixed: v turns with x_t, and the mix is read at the x_t before the step."""
+        return 2 if self.history == "eps" else 1
+
     def step(self, denoise: Denoise, x_t: Tensor, step: Step, state: History, noise: Noise) -> tuple[Tensor, History]:
         now, next = step.now, step.next
         e = mixable(denoise(x_t, now), now, self.history)

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from zoo.core.grid import GridPoint, Step
+from zoo.core.grid import GridError, GridPoint, Step
 from zoo.core.sampler import Denoise, Noise, Sampler, adams_bashforth, as_eps, mixable, transfer
 
 History = tuple[Tensor, ...]
@@ -43,6 +43,11 @@ class PNDM(Sampler[History]):
     order: ClassVar[int] = 2
     from_pure_noise: ClassVar[bool] = False
 
+    @property
+    def convergence(self) -> int:
+        """2, but 1 when v is mixed: v turns with x_t, and the mix is read at the x_t before the step."""
+        return 2 if self.history == "eps" else 1
+
     def step(self, denoise: Denoise, x_t: Tensor, step: Step, state: History, noise: Noise) -> tuple[Tensor, History]:
         now, next = step.now, step.next
         e = mixable(denoise(x_t, now), now, self.history)
@@ -76,6 +81,12 @@ class PNDM(Sampler[History]):
         m = (step.now.t + step.next.t) / 2
         if self.middle == "exact":
             return (step.at(t=m),) * 3
+        low, high = sorted((step.now.t, step.next.t))
+        if not low <= math.floor(m) <= math.ceil(m) <= high:
+            raise GridError(
+                f"pndm: middle {self.middle!r} goes to whole times, and there is none between {low:g} and {high:g}; "
+                "use 'exact'"
+            )
         below = step.at(t=float(math.floor(m)))
         if self.middle == "whole":
             return below, below, step.at(t=m)

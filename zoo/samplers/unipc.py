@@ -63,12 +63,13 @@ class UniPC(Sampler[State]):
 
     @property
     def convergence(self) -> int:
-        """p, and one more with the corrector (theorem 3.1)."""
-        return self.order + self.corrector
+        """p, and one more with the corrector (theorem 3.1); a last step of order 1 leaves 2 of it."""
+        reached = self.order + self.corrector
+        return min(reached, 2) if self.lower_order_final else reached
 
     @property
     def from_pure_noise(self) -> bool:  # type: ignore[override]  # a setting decides
-        """Whether a step may start at alpha = 0: not with predictions of the noise, which are divided by alpha there."""
+        """Whether a step may start at alpha = 0: not with predictions of the noise, which divide by alpha."""
         return self.predict == "x0"
 
     def init(self) -> State:
@@ -76,6 +77,8 @@ class UniPC(Sampler[State]):
 
     def step(self, denoise: Denoise, x_t: Tensor, step: Step, state: State, noise: Noise) -> tuple[Tensor, State]:
         now, next = step.now, step.next
+        if now[1:] == next[1:]:  # a grid may stand still: there is nothing to integrate
+            return x_t, state
         prediction = denoise(x_t, now)
         m = Past(now, prediction.x_0 if self.predict == "x0" else prediction.eps)
         if self.corrector and state.x_before is not None and math.isfinite(_h(state.past[0].at, now)):

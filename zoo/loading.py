@@ -121,7 +121,7 @@ def _foreign(
                 kept=tuple(tensors),
                 dropped=tuple(dropped),
                 assumed=tuple(fields.assumed),
-                remarks=(*source.remarks, *remarks),
+                remarks=(*source.remarks, *remarks, *fields.remarks),
             )
         )
     return model
@@ -163,8 +163,9 @@ def _taken(path: Path, held: Sequence[Copy], wanted: Wanted) -> Copy:
 
 
 def _beside(path: Path, importer: Importer) -> Path | None:
-    """The foreign config in a folder of weights."""
-    files = [path / name for name in importer.configs] if path.is_dir() else []
+    """The foreign config in a folder of weights, or beside a file whose project always keeps it there."""
+    folder = path if path.is_dir() else path.parent
+    files = [folder / name for name in importer.configs] if folder is path or importer.beside else []
     return next((file for file in files if file.is_file()), None)
 
 

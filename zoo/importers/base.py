@@ -28,7 +28,7 @@ class Report:
         kept: our names of the tensors.
         dropped: the foreign keys that were left behind, as they are known to be useless.
         assumed: what the file did not tell and was taken as usual, a sentence each.
-        remarks: what was unusual about the file.
+        remarks: what was unusual about the file, or did not agree with it.
     """
 
     importer: str
@@ -52,6 +52,9 @@ class Importer(ABC):
 
     configs: ClassVar[tuple[str, ...]] = ()
     """Names under which the foreign project writes its config into the folder of the weights."""
+
+    beside: ClassVar[bool] = False
+    """Whether the config that lies in the folder of a single file is that file's."""
 
     @abstractmethod
     def matches(self, source: Source) -> bool:

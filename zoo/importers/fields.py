@@ -73,6 +73,7 @@ class Fields:
 
     tree: Mapping[str, Any] | None
     assumed: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
     _contradictions: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:

@@ -62,6 +62,27 @@ def align(units: int, frames: int) -> Tensor:
     return table
 
 
+def stretched(units: Tensor, mel2ph: Tensor) -> Tensor:
+    """The unit of each frame, zero where there is none.
+
+    Args:
+        units: (B, U, C).
+        mel2ph: (B, T) int64 numbers of units from 1; 0 for none.
+
+    Returns:
+        (B, T, C).
+
+    Raises:
+        ConditionError: there is no such unit.
+    """
+    count = units.shape[1]
+    low, high = int(mel2ph.min()), int(mel2ph.max())
+    if low < 0 or high > count:
+        raise ConditionError(f"mel2ph asks for unit {low if low < 0 else high} of {count}")
+    rows = torch.nn.functional.pad(units, (0, 0, 1, 0))
+    return rows.gather(1, mel2ph[:, :, None].expand(-1, -1, units.shape[2]))
+
+
 def mixture(speaker: Any, table: Tensor, batch: int, *, first: int) -> Tensor:
     """The embeddings of speakers, or of voices in between: (B, C).
 

@@ -1,0 +1,1 @@
+"""Conditioners: from features of a voice to what a denoiser of mels is told."""

@@ -12,6 +12,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from zoo.checkpoint import save as save
+    from zoo.comparison import Comparison as Comparison
+    from zoo.comparison import compare as compare
     from zoo.config import ConfigError as ConfigError
     from zoo.core.diffusion import Diffusion as Diffusion
     from zoo.description import describe as describe
@@ -22,9 +24,11 @@ if TYPE_CHECKING:
     from zoo.sampling import walk as walk
 
 _PUBLIC = {
+    "Comparison": "zoo.comparison",
     "ConfigError": "zoo.config",
     "Diffusion": "zoo.core.diffusion",
     "build": "zoo.factory",
+    "compare": "zoo.comparison",
     "describe": "zoo.description",
     "load": "zoo.loading",
     "names": "zoo.listing",
@@ -34,10 +38,12 @@ _PUBLIC = {
 }
 
 __all__ = [
+    "Comparison",
     "ConfigError",
     "Diffusion",
     "__version__",
     "build",
+    "compare",
     "describe",
     "load",
     "names",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     "-n", "--number", type=click.IntRange(min=1), help="How many samples.  [default: 80 with classes, else 16]"
 )
 @click.option("--labels", help="Classes, cycled over the samples: 3, or 0,1,2, or 0-9.")
+@click.option("--cond", type=click.Path(exists=True, dir_okay=False), help="A .safetensors: cond, or units, f0, ...")
 @click.option("--sampler", shell_complete=complete("samplers"), help="A name, with arguments: 'ddim eta=0.5'.")
 @click.option("--steps", type=click.IntRange(min=1))
 @click.option("--spacing", shell_complete=complete("spacings"), help="A name, with arguments: 'leading offset=1'.")
@@ -40,6 +42,7 @@ def command(
     out: Path,
     number: int | None,
     labels: str | None,
+    cond: str | None,
     sampler: str | None,
     steps: int | None,
     spacing: str | None,
@@ -58,6 +61,7 @@ def command(
     zoo sample ddpm-mnist --out grid.png
     zoo sample ddpm-mnist --out threes.png --labels 3 -n 20 --sampler plms --steps 10
     zoo sample runs/cat/model.safetensors --out cats.png --seed 7
+    zoo sample voice.safetensors --cond features.safetensors --out mel.safetensors
     """
     if out.suffix not in (".png", ".safetensors"):
         raise click.UsageError(f"--out: {out.name!r} is neither a .png nor a .safetensors file")
@@ -67,14 +71,16 @@ def command(
     diffusion.to(_device(device))
     classes = getattr(getattr(diffusion.denoiser, "temb", None), "classes", None)
     chosen = _labels(labels, classes)
-    n = number or (8 * len(chosen) if chosen else 16)
+    conditions = _conditions(cond, number)
+    n = _rows(conditions) or number or (8 * len(chosen) if chosen else 16)
     settings: dict[str, Any] = {
         "sampler": _spec(sampler),
         "steps": steps,
         "spacing": _spec(spacing),
         "guidance": guidance,
         "seed": seed,
-        "shape": None if shape is None else _numbers("--shape", shape),
+        "shape": _as_long(diffusion, conditions) if shape is None else _numbers("--shape", shape),
+        **conditions,
     }
     if chosen:
         # one row a class
@@ -91,6 +97,34 @@ def command(
         as_json({"out": str(out), "n": n, "nfe": nfe, "seconds": seconds, "shape": list(images.shape)})
     else:
         note(f"{out}: {n} samples, {nfe} evaluations each, {seconds:.1f} s")
+
+
+def _conditions(path: str | None, number: int | None) -> dict[str, Tensor]:
+    """The tensors of a file, each with a row a sample."""
+    if path is None:
+        return {}
+    from zoo.importers.source import Source
+
+    found = dict(Source(path))
+    rows = {name: len(tensor) if tensor.ndim else 0 for name, tensor in found.items()}
+    if len({number or _rows(found), *rows.values()}) > 1:
+        told = ", ".join(f"{name} has {count}" for name, count in rows.items())
+        raise click.UsageError(f"--cond: expected one row a sample in each tensor; {told}")
+    return found
+
+
+def _rows(conditions: Mapping[str, Tensor]) -> int:
+    return next((len(tensor) for tensor in conditions.values() if tensor.ndim), 0)
+
+
+def _as_long(diffusion: Diffusion, conditions: Mapping[str, Tensor]) -> tuple[int | None, ...] | None:
+    """The shape of a sample as long as its condition (B, H, T), or its pitch (B, T) or (B, T, 1)."""
+    shape = diffusion.shape
+    if shape is None or shape[-1] is not None:
+        return None
+    lengths = [conditions["cond"].shape[-1]] if "cond" in conditions else []
+    lengths += [conditions["f0"].shape[1]] if "f0" in conditions else []
+    return (*shape[:-1], lengths[0]) if lengths else None
 
 
 def _walk(diffusion: Diffusion, n: int, settings: dict[str, Any]) -> tuple[Tensor, int]:

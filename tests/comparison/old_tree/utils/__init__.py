@@ -1,0 +1,1 @@
+raise ImportError("the real utils of old trees import half the world")

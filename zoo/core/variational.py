@@ -25,8 +25,8 @@ def bound(
 ) -> Tensor:
     """One term of the bound, in bits for each number: (B,).
 
-    KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t)) with log variance f log beta + (1 - f) log beta_tilde, f = (v + 1) / 2;
-    at t = 0 it is -log p(x_0 | x_t), a Gaussian over ``bins`` equal bins of [-1, 1] with open ends. The mean is not
+    KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t)) with log variance f log beta + (1 - f) log beta_tilde,
+    f = (v + 1) / 2; at t = 0 it is -log p(x_0 | x_t), a Gaussian over ``bins`` equal bins of [-1, 1] with open ends. The mean is not
     trained by it: no gradient flows through it (eq. 16).
 
     Args:
@@ -39,7 +39,7 @@ def bound(
     """
     assert prediction.var is not None
     now, next = schedule(t).like(x_0), schedule(t - 1).like(x_0)
-    beta, beta_tilde = posterior_variances(now, next)
+    beta, _ = posterior_variances(now, next)
     a = now.alpha / next.alpha
     to_x_0, to_x_t = next.alpha * beta / now.sigma**2, a * next.sigma**2 / now.sigma**2
     true_mean = to_x_0 * x_0 + to_x_t * x_t

@@ -26,8 +26,8 @@ def bound(
     """One term of the bound, in bits for each number: (B,).
 
     KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t)) with log variance f log beta + (1 - f) log beta_tilde,
-    f = (v + 1) / 2; at t = 0 it is -log p(x_0 | x_t), a Gaussian over ``bins`` equal bins of [-1, 1] with open ends. The mean is not
-    trained by it: no gradient flows through it (eq. 16).
+    f = (v + 1) / 2; at t = 0 it is -log p(x_0 | x_t), a Gaussian over ``bins`` equal bins of [-1, 1] with open ends.
+    The mean is not trained by it: no gradient flows through it (eq. 16).
 
     Args:
         prediction: with its raw variance.

@@ -8,9 +8,13 @@ import click
 
 from registry import broken, kinds
 from zoo.cli.model_argument import complete
-from zoo.cli.output import as_json, note, table, terminal
+from zoo.cli.output import as_json, note, table, terminal, width
 from zoo.config import find
 from zoo.listing import kinds_matching, summaries
+
+
+# From here on there is room for the papers beside the summaries
+_WIDE = 150
 
 
 def _kinds(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -57,14 +61,18 @@ def _rows(kind: str, pattern: str) -> list[dict[str, Any]]:
 
 
 def _print(kind: str, rows: list[dict[str, Any]]) -> None:
-    left_out = set() if terminal() else {"paper"}
+    left_out = set() if terminal() and width() >= _WIDE else {"paper"}
     if all(row.get("owner") == "zoo" for row in rows):
         left_out.add("owner")
     keys = [key for key in dict.fromkeys(key for row in rows for key in row) if key not in left_out]
     keys = [key for key in keys if any(row.get(key) not in ("", None) for row in rows)]
     # The summary stands last but for the paper, after the facts
     keys.sort(key=lambda key: {"name": 0, "summary": 2, "paper": 3, "owner": 4}.get(key, 1))
-    table(kind, [key.replace("_", " ") for key in keys], [[_text(row.get(key, "")) for key in keys] for row in rows])
+    prose = [place for place, key in enumerate(keys) if key in ("summary", "paper")]
+    cells = [[_text(row.get(key, "")) for key in keys] for row in rows]
+    table(kind, [key.replace("_", " ") for key in keys], cells, prose=prose)
+    if terminal():
+        click.echo()
 
 
 def _text(value: Any) -> str:

@@ -1,7 +1,8 @@
-"""What verbs share: names that complete, and models from names, configs and files."""
+"""What verbs share: names that complete, models from names, configs and files, and arguments that several take."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
-WEIGHTS = (".safetensors",)
+WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
 
 
 def complete(kind: str) -> Complete:
@@ -57,6 +58,27 @@ def opened(model: str, overrides: Sequence[str], *, random_weights: bool = False
         return built.eval()
     checkpoint.fill(built, checkpoint.shipped(loaded.name))
     return built.eval()
+
+
+def check_out(out: Path) -> None:
+    """Refuse a file that cannot be written, before the work and not after it."""
+    if not out.parent.is_dir():
+        raise click.UsageError(f"--out: there is no folder {str(out.parent)!r}")
+    if not os.access(out.parent, os.W_OK):
+        raise click.UsageError(f"--out: nothing can be written into the folder {str(out.parent)!r}")
+
+
+def shape_of(text: str | None) -> tuple[int, ...] | None:
+    """``3,32,32`` as numbers."""
+    if text is None:
+        return None
+    try:
+        sides = tuple(int(side) for side in text.split(","))
+    except ValueError:
+        sides = (0,)
+    if min(sides) < 1:
+        raise click.UsageError(f"--shape: expected the sides of one sample such as 3,32,32, got {text!r}")
+    return sides
 
 
 def _trained(tree: dict[str, object]) -> bool:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.argument("overrides", nargs=-1)
 @click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help=".png or .safetensors")
 @click.option(
-    "-n", "--number", type=click.IntRange(min=1), help="How many samples.  [default: 80 with classes, else 16]"
+    "-n", "--number", type=click.IntRange(min=1), help="How many samples.  [default: 4 a class, else 16]"
 )
 @click.option("--labels", help="Classes, cycled over the samples: 3, or 0,1,2, or 0-9.")
 @click.option("--cond", type=click.Path(exists=True, dir_okay=False), help="A .safetensors: cond, or units, f0, ...")

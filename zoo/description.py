@@ -177,9 +177,7 @@ def compare(a: Description, b: Description) -> SideBySide:
     return SideBySide(a, b)
 
 
-def layer_table(
-    denoiser: nn.Module, shape: tuple[int, ...], *, name: str | None = None, **cond: Tensor
-) -> Description:
+def layer_table(denoiser: nn.Module, shape: tuple[int, ...], *, name: str | None = None, **cond: Tensor) -> Description:
     """Count a denoiser, part by part, on one sample of ``shape``; no weight is read, copied or changed.
 
     The parts are those of its ``sections``, else its children. Parameters and multiply-adds of none of them
@@ -247,9 +245,6 @@ def _short(number: int) -> str:
 def _table(lines: Sequence[Sequence[str]]) -> str:
     """Columns as wide as their longest cell, names to the left, a rule above the total."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = [
-        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip()
-        for line in lines
-    ]
+    text = ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in lines]
     rule = "-" * max(map(len, text))
     return "\n".join([text[0], rule, *text[1:-1], rule, text[-1]])

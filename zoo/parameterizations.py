@@ -35,6 +35,8 @@ class Eps(Parameterization):
 class X0(Parameterization):
     """The network predicts the data: o = x_0."""
 
+    from_clean_data: ClassVar[bool] = False
+
     def x_0(self, out: Tensor, x_t: Tensor, m: Scales) -> Tensor:
         return out
 
@@ -69,6 +71,7 @@ class Score(Parameterization):
     """The network predicts the score: o = grad log q(x_t) = -eps / sigma (Song et al. 2021, eq. 7)."""
 
     from_pure_noise: ClassVar[bool] = False
+    from_clean_data: ClassVar[bool] = False
 
     def x_0(self, out: Tensor, x_t: Tensor, m: Scales) -> Tensor:
         return (x_t + m.sigma * m.sigma * out) / m.alpha
@@ -129,6 +132,7 @@ class Edm(Parameterization):
     """
 
     sigma_data: float = 0.5
+    from_clean_data: ClassVar[bool] = False
 
     def c_in(self, m: Scales) -> Tensor | float:
         # 1 / (alpha sqrt(s^2 + sd^2)) without dividing by alpha

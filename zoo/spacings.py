@@ -166,6 +166,8 @@ class DiffSVC:
         k_step = total if self.k_step is None else self.k_step
         if not 1 <= k_step <= total:
             raise SpacingError(f"k_step must lie in 1..{total}, got {k_step}")
+        if self.interval is None and steps > k_step:
+            raise SpacingError(f"steps: {steps} are more than the {k_step} trained steps of k_step")
         interval = max(1, k_step // steps) if self.interval is None else self.interval
         if interval < 1:
             raise SpacingError(f"interval must be at least 1, got {interval}")

@@ -43,9 +43,7 @@ class Counts:
     peak_bytes: Counter[str]
 
 
-def trace(
-    denoiser: nn.Module, shape: tuple[int, ...], owner: Mapping[str, str], cond: Mapping[str, Tensor]
-) -> Counts:
+def trace(denoiser: nn.Module, shape: tuple[int, ...], owner: Mapping[str, str], cond: Mapping[str, Tensor]) -> Counts:
     """Run ``denoiser(x, t, **cond)`` twice, for inference and for training, and count.
 
     All floating numbers count as float32, dropout is off. Attention counts by its plain formula, with the

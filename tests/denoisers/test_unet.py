@@ -192,9 +192,7 @@ def test_what_cannot_be_denoised(x, t, labels, message):
 
 
 def test_labels_without_classes():
-    with pytest.raises(
-        ArgumentValueError, match=r"unconditional and takes no labels; build it with classes="
-    ):
+    with pytest.raises(ArgumentValueError, match=r"unconditional and takes no labels; build it with classes="):
         tiny(classes=None)(torch.zeros(1, 3, 8, 8), torch.zeros(1), labels=torch.zeros(1, dtype=torch.long))
 
 

@@ -53,9 +53,7 @@ class Config:
     problems: tuple[Problem, ...] = ()
 
 
-def load(
-    source: Source, *, overrides: Mapping[str, Any] | None = None, command_line: Sequence[str] = ()
-) -> Config:
+def load(source: Source, *, overrides: Mapping[str, Any] | None = None, command_line: Sequence[str] = ()) -> Config:
     """Read a config, its bases and its overrides.
 
     Args:
@@ -106,7 +104,5 @@ def _checked(config: Config | Source) -> tuple[dict[str, Any], list[Problem]]:
 def _path(source: str | os.PathLike[str]) -> Path:
     text = os.fspath(source)
     separators = [separator for separator in (os.sep, os.altsep) if separator]
-    is_name = (
-        isinstance(source, str) and not text.endswith(SUFFIXES) and not any(s in text for s in separators)
-    )
+    is_name = isinstance(source, str) and not text.endswith(SUFFIXES) and not any(s in text for s in separators)
     return path_of(text) if is_name else Path(text)

@@ -198,11 +198,7 @@ def _plain(value: Any, path: str, problems: list[Problem]) -> Any:
         for key in value:
             if not isinstance(key, str):
                 problems.append(Problem("", path, f"keys are strings, got {shown(key)}"))
-        return {
-            key: _plain(item, join(path, key), problems)
-            for key, item in value.items()
-            if isinstance(key, str)
-        }
+        return {key: _plain(item, join(path, key), problems) for key, item in value.items() if isinstance(key, str)}
     if isinstance(value, list | tuple):
         return [_plain(item, join(path, index), problems) for index, item in enumerate(value)]
     for kind in (bool, int, float, str):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 from fnmatch import fnmatchcase
-from importlib.machinery import PathFinder
 from pathlib import Path
 
 from registry import Broken, Problem, plugins
@@ -89,11 +88,14 @@ def _folder(module: str) -> Path:
     """The folder of a module or package, found without running it or, where its parents lie plainly, them."""
     top, *rest = module.split(".")
     spec = importlib.util.find_spec(top)
-    name = top
+    folders = [Path(place) for place in (spec.submodule_search_locations if spec else None) or ()]
     for part in rest:
-        name = f"{name}.{part}"
-        spec = PathFinder.find_spec(name, spec.submodule_search_locations) if spec else None
-    spec = spec or importlib.util.find_spec(module)
+        # looked up as plain folders: one without __init__.py could only be asked after running its parents
+        inner = [folder / part for folder in folders if (folder / part).is_dir()]
+        folders = inner or [folder for folder in folders if (folder / f"{part}.py").is_file()]
+    if folders:
+        return folders[0]
+    spec = importlib.util.find_spec(module)
     if spec is None:
         raise ModuleNotFoundError(f"no module named {module!r}")
     if spec.submodule_search_locations:

@@ -27,7 +27,12 @@ OPTIONAL: frozenset[Path] = frozenset({("conditioner",), ("data",), ("sampling",
 LISTS: frozenset[Path] = frozenset({("sampling", "guidance")})
 """The components that may be a list, applied in order."""
 
-CONTEXT: dict[Path, frozenset[str]] = {("denoiser",): frozenset({"schedule", "parameterization", "shape"})}
+CONTEXT: dict[Path, frozenset[str]] = {
+    ("denoiser",): frozenset({"schedule", "parameterization", "shape"}),
+    ("data",): frozenset({"shape"}),
+    ("training", "objective"): frozenset({"parameterization"}),
+    ("training", "optimizer"): frozenset({"parameters", "learning_rate"}),
+}
 """The parameters that the zoo supplies when it builds a component, so that a config may not set them."""
 
 KEYS: dict[str, Any] = {

@@ -75,9 +75,7 @@ class _Walk:
         return _plain_items(resolved)
 
     def _training(self, section: dict[str, Any]) -> dict[str, Any]:
-        components = [
-            key for top, *rest in COMPONENTS if top == "training" for key in rest if isinstance(key, str)
-        ]
+        components = [key for top, *rest in COMPONENTS if top == "training" for key in rest if isinstance(key, str)]
         arguments = {key: value for key, value in section.items() if key not in components}
         settings = _settings()
         if settings is not None:
@@ -133,11 +131,7 @@ class _Walk:
                 # A key of `sampling` that slipped to the top is offered with its full path.
                 near = suggest(key, known if path else [*known, *SAMPLING])
                 slipped = near in SAMPLING and near not in known
-                hint = (
-                    f"did you mean 'sampling.{near}'?"
-                    if slipped
-                    else near_or_known(key, list(known), "keys here")
-                )
+                hint = f"did you mean 'sampling.{near}'?" if slipped else near_or_known(key, list(known), "keys here")
                 self._complain((*path, key), "no such key", hint)
 
     def _complain(self, path: Path, message: str, hint: str | None = None) -> None:

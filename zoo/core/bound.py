@@ -73,6 +73,11 @@ class Bound:
                 f"a network that predicts {type(self.parameterization).__name__.lower()} says nothing about x_0 at "
                 "alpha = 0: start below the schedule's end, or use a v, x0 or flow network"
             )
+        if at.sigma == 0 and not self.parameterization.from_clean_data:
+            raise ConditionError(
+                f"a network that predicts {type(self.parameterization).__name__.lower()} says nothing about eps at "
+                "sigma = 0: start or end above clean data, or use an eps, v or flow network"
+            )
         # The label stays at least float32: bfloat16 would round 999 to 1000
         precision = torch.float64 if x_t.dtype == torch.float64 else torch.float32
         label = self.parameterization.c_noise(at.t, at)

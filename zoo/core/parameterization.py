@@ -74,6 +74,8 @@ class Parameterization(ABC):
     learned_variance: bool = False
     from_pure_noise: ClassVar[bool] = True
     """Whether the output tells x_0 at alpha = 0."""
+    from_clean_data: ClassVar[bool] = True
+    """Whether the output tells eps at sigma = 0."""
 
     def c_in(self, m: Scales) -> Tensor | float:
         """The scale of the network's input: the network sees c_in x_t."""

@@ -36,11 +36,13 @@ class Sampler(ABC, Generic[State]):
         order: of the rule, as its paper counts it.
         stochastic: whether the rule draws noise; a property where it depends on the settings.
         from_pure_noise: whether a step may start at alpha = 0.
+        reads_score: whether the rule uses ``Prediction.score`` itself; for others the walk folds it into eps.
     """
 
     order: ClassVar[int]
     stochastic: ClassVar[bool] = False
     from_pure_noise: ClassVar[bool] = True
+    reads_score: ClassVar[bool] = False
 
     def init(self) -> State:
         """The state before the first step; nothing for single-step rules."""
@@ -122,13 +124,26 @@ def walk(sampler: Sampler[Any], denoise: Denoise, x: Tensor, grid: Grid, noise: 
             f"{type(sampler).__name__} cannot step from pure noise (alpha = 0): "
             "take ddim or unipc, or a spacing whose first time has some signal left"
         )
-    counted = Counted(denoise)
+    counted = Counted(denoise if sampler.reads_score else _folding(denoise))
     state = sampler.init()
     yield Moment(x, grid[0], 0, total, 0)
     for index in range(total):
         step = Step(grid[index], grid[index + 1], index, total, grid.at)
         x, state = sampler.step(counted, x, step, state, noise)
         yield Moment(x, step.next, index + 1, total, counted.nfe)
+
+
+def _folding(denoise: Denoise) -> Denoise:
+    """A guidance gradient as part of eps: eps - sigma score, and its x_0 (Dhariwal & Nichol 2021, eq. 14)."""
+
+    def folded(x_t: Tensor, at: GridPoint, /) -> Prediction:
+        raw = denoise(x_t, at)
+        if raw.score is None:
+            return raw
+        eps = raw.eps - at.sigma * raw.score
+        return Prediction(lambda: (x_t - at.sigma * eps) / at.alpha, lambda: eps, raw.var)
+
+    return folded
 
 
 def transfer(x_t: Tensor, eps: Tensor, now: GridPoint, next: GridPoint) -> Tensor:

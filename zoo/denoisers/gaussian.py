@@ -50,14 +50,11 @@ def posterior(
         x_0 and eps, (B, D) each, with alpha x_0 + sigma eps = x_t.
     """
     alpha, sigma = (
-        torch.as_tensor(scale, dtype=x_t.dtype, device=x_t.device).reshape(-1, 1, 1)
-        for scale in (alpha, sigma)
+        torch.as_tensor(scale, dtype=x_t.dtype, device=x_t.device).reshape(-1, 1, 1) for scale in (alpha, sigma)
     )
     spread = alpha**2 * variances + sigma**2  # (B, K, D)
     off = x_t[:, None, :] - alpha * means
-    log_density = weights.log() - 0.5 * (off**2 / spread + spread.log()).sum(
-        dim=-1
-    )  # (B, K), up to a constant
+    log_density = weights.log() - 0.5 * (off**2 / spread + spread.log()).sum(dim=-1)  # (B, K), up to a constant
     share = log_density.softmax(dim=-1)[..., None]
     pull = off / spread
     x_0 = (share * (means + alpha * variances * pull)).sum(dim=1)
@@ -72,9 +69,7 @@ class Analytic(nn.Module):
     keeps their numbers. Arithmetic is done in the dtype of x, but never below float32.
     """
 
-    def __init__(
-        self, shape: tuple[int, ...], schedule: Schedule, parameterization: Parameterization
-    ) -> None:
+    def __init__(self, shape: tuple[int, ...], schedule: Schedule, parameterization: Parameterization) -> None:
         super().__init__()
         if parameterization.learned_variance:
             raise ArgumentValueError("an analytic denoiser learns no variance; set learned_variance: false")
@@ -150,9 +145,7 @@ class Gaussian(Analytic):
         pull = (x_t - alpha * mean) / (alpha**2 * var + sigma**2)
         return mean + alpha * var * pull, sigma * pull
 
-    def ode_solution(
-        self, x: Tensor, alpha_0: float, sigma_0: float, alpha_1: float, sigma_1: float
-    ) -> Tensor:
+    def ode_solution(self, x: Tensor, alpha_0: float, sigma_0: float, alpha_1: float, sigma_1: float) -> Tensor:
         """Where the probability-flow ODE carries x from scales (alpha_0, sigma_0) to (alpha_1, sigma_1).
 
         The flow keeps every coordinate's distance from its mean in units of its standard deviation:

@@ -55,9 +55,7 @@ class Embedding(nn.Module):
 class ResidualBlock(nn.Module):
     """norm, silu, conv; + time; norm, silu, dropout, conv; + input."""
 
-    def __init__(
-        self, in_channels: int, out_channels: int, time_width: int, norm: Norm, dropout: float
-    ) -> None:
+    def __init__(self, in_channels: int, out_channels: int, time_width: int, norm: Norm, dropout: float) -> None:
         super().__init__()
         self.norm1 = norm(in_channels)
         self.conv1 = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
@@ -99,9 +97,7 @@ class AttentionBlock(nn.Module):
 class DownLevel(nn.Module):
     """The blocks of one level on the way down, and the halving that ends it (None on the deepest)."""
 
-    def __init__(
-        self, blocks: list[ResidualBlock], attn: list[AttentionBlock], downsample: nn.Module | None
-    ) -> None:
+    def __init__(self, blocks: list[ResidualBlock], attn: list[AttentionBlock], downsample: nn.Module | None) -> None:
         super().__init__()
         self.block, self.attn = nn.ModuleList(blocks), nn.ModuleList(attn)
         self.downsample = downsample
@@ -135,9 +131,7 @@ class Middle(nn.Module):
 class UpLevel(nn.Module):
     """The blocks of one level on the way up, and the doubling that ends it (None on level 0)."""
 
-    def __init__(
-        self, blocks: list[ResidualBlock], attn: list[AttentionBlock], upsample: nn.Module | None
-    ) -> None:
+    def __init__(self, blocks: list[ResidualBlock], attn: list[AttentionBlock], upsample: nn.Module | None) -> None:
         super().__init__()
         self.block, self.attn = nn.ModuleList(blocks), nn.ModuleList(attn)
         self.upsample = upsample
@@ -298,24 +292,17 @@ class UNet(nn.Module):
                 f"UNet expects x of shape (B, {self.in_channels}, H, W) with H, W >= 1, got {tuple(x.shape)}"
             )
         if t.shape not in ((), (len(x),)):
-            raise ShapeError(
-                f"UNet expects t of shape ({len(x)},), one time per image, or (), got {tuple(t.shape)}"
-            )
+            raise ShapeError(f"UNet expects t of shape ({len(x)},), one time per image, or (), got {tuple(t.shape)}")
         if labels is None:
             return
         classes = self.temb.classes
         if classes is None:
-            raise ArgumentValueError(
-                "this UNet is unconditional and takes no labels; build it with classes=..."
-            )
+            raise ArgumentValueError("this UNet is unconditional and takes no labels; build it with classes=...")
         if labels.shape != (len(x),):
-            raise ShapeError(
-                f"UNet expects labels of shape ({len(x)},), one per image, got {tuple(labels.shape)}"
-            )
+            raise ShapeError(f"UNet expects labels of shape ({len(x)},), one per image, got {tuple(labels.shape)}")
         if labels.is_cpu and len(x) and not -1 <= int(labels.min()) <= int(labels.max()) < classes:
             raise ArgumentValueError(
-                f"labels must be 0..{classes - 1}, or -1 for no class, "
-                f"got {int(labels.min())}..{int(labels.max())}"
+                f"labels must be 0..{classes - 1}, or -1 for no class, got {int(labels.min())}..{int(labels.max())}"
             )
 
     def sections(self, height: int, width: int) -> list[Section]:

@@ -41,8 +41,7 @@ def level_widths(base_channels: int, channel_mult: Sequence[int | float], groups
     if base_channels < 1 or base_channels % groups:
         nearest = " or ".join(map(str, _nearest_multiples(base_channels, groups)))
         raise ArgumentValueError(
-            f"base_channels must be a multiple of norm_groups = {groups}, got {base_channels}; "
-            f"nearest: {nearest}"
+            f"base_channels must be a multiple of norm_groups = {groups}, got {base_channels}; nearest: {nearest}"
         )
     if not channel_mult:
         raise ArgumentValueError("channel_mult is empty; it needs one entry per level, such as [1, 2, 2]")
@@ -78,9 +77,7 @@ def attention_levels(wanted: Sequence[int], resolution: int | Sequence[int], lev
     """
     given = (resolution,) if isinstance(resolution, int) else tuple(resolution)
     if len(given) not in (1, 2) or min(given) < 1:
-        raise ArgumentValueError(
-            f"resolution must be a side >= 1 or a (height, width) of them, got {resolution}"
-        )
+        raise ArgumentValueError(f"resolution must be a side >= 1 or a (height, width) of them, got {resolution}")
     sides = [max(given) // 2**i for i in range(levels)]
     for side in wanted:
         if side not in sides:

@@ -41,6 +41,7 @@ class DDPM(Sampler[tuple[()]]):
     order: ClassVar[int] = 1
     stochastic: ClassVar[bool] = True
     from_pure_noise: ClassVar[bool] = True
+    reads_score: ClassVar[bool] = True
 
     def step(
         self, denoise: Denoise, x_t: Tensor, step: Step, state: tuple[()], noise: Noise

@@ -1,0 +1,166 @@
+"""The parts of training, one by one: settings, average, order of the data, state on the disk, weights of the loss."""
+
+import math
+from itertools import islice
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+import zoo
+from registry import objectives, parameterizations, schedules
+from zoo.core.errors import ArgumentValueError
+from zoo.core.schedule import Marginal
+from zoo.training.ema import EMA
+from zoo.training.feed import Order, derived_seed
+from zoo.training.resume import ResumeError, ResumeFolder
+from zoo.training.settings import Settings
+
+
+def test_the_learning_rate_rises_and_falls():
+    settings = Settings(steps=100, learning_rate=1.0, warmup_steps=10)
+    rates = [settings.learning_rate_at(step) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == rates[9] == pytest.approx((1 + math.cos(math.pi * 0.09)) / 2)
+    assert rates[50] == pytest.approx(0.5)
+    assert rates[99] < 1e-3
+    assert settings.learning_rate_at(100) == pytest.approx(0)
+
+
+def test_a_constant_learning_rate_stays():
+    settings = Settings(steps=100, learning_rate=1.0, warmup_steps=2, schedule="constant")
+    assert [settings.learning_rate_at(step) for step in (0, 1, 50, 99)] == [0.5, 1, 1, 1]
+    assert Settings(warmup_steps=0, schedule="constant", learning_rate=3.0).learning_rate_at(0) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("steps", 0, "training.steps must be from 1, got 0"),
+        ("accumulate", 0, "training.accumulate must be from 1, got 0"),
+        ("ema_decay", 1.0, "training.ema_decay must be 0 to 1, below 1, got 1"),
+        ("label_dropout", 1.5, "training.label_dropout must be 0 to 1, got 1.5"),
+        ("learning_rate", 0.0, "training.learning_rate must be above 0 and finite, got 0"),
+        ("clip_norm", -1.0, "training.clip_norm must be above 0 and finite, got -1"),
+        ("num_workers", -1, "training.num_workers must be from 0, got -1"),
+    ],
+)
+def test_numbers_out_of_range(name, value, message):
+    with pytest.raises(ArgumentValueError) as caught:
+        Settings(**{name: value})
+    assert str(caught.value) == message
+
+
+def test_the_average_is_the_sum_it_stands_for():
+    model = zoo.build("tiny-unet")
+    ema = EMA(model, decay=0.5)
+    expected = [parameter.detach().clone() for parameter in model.parameters()]
+    for update in range(6):
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(torch.randn_like(parameter))
+        ema.update(model, update)
+        decay = min(0.5, (1 + update) / (10 + update))
+        expected = [decay * old + (1 - decay) * new for old, new in zip(expected, model.parameters(), strict=True)]
+    # float32, six updates of numbers near 1
+    assert_close(list(ema.model.parameters()), expected, rtol=1e-5, atol=1e-6)
+    assert not any(parameter.requires_grad for parameter in ema.model.parameters())
+
+
+def test_no_decay_is_no_memory():
+    model = zoo.build("tiny-unet")
+    ema = EMA(model, decay=0.0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(3.0)
+    ema.update(model, 1000)
+    assert all((parameter == 3).all() for parameter in ema.model.parameters())
+
+
+def flat(order, batches):
+    return [index for batch in islice(order, batches) for index in batch]
+
+
+def test_every_epoch_is_a_permutation_of_its_own():
+    indices = flat(Order(10, 4, seed=1), 5)
+    assert sorted(indices[:10]) == sorted(indices[10:]) == list(range(10))
+    assert indices[:10] != indices[10:]
+    assert indices != flat(Order(10, 4, seed=2), 5)
+
+
+def test_the_order_goes_on_where_it_was():
+    assert flat(Order(10, 4, seed=1), 9)[5 * 4 :] == flat(Order(10, 4, seed=1, start=5), 4)
+
+
+def test_a_batch_may_be_larger_than_the_data():
+    assert sorted(flat(Order(3, 7, seed=0), 1)[:3]) == [0, 1, 2]
+
+
+def test_the_order_leaves_the_global_generator_alone():
+    before = torch.get_rng_state()
+    flat(Order(10, 4, seed=1), 5)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_seeds_belong_to_all_of_their_parts():
+    seeds = {
+        derived_seed(*parts) for parts in [(0,), (0, "step", 1), (0, "step", 11), (0, "dropout", 1), (1, "step", 1)]
+    }
+    assert len(seeds) == 5
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_a_state_comes_back_and_older_ones_go(tmp_path):
+    folder = ResumeFolder(tmp_path / "resume")
+    assert folder.read() is None
+    for step in (5, 10):
+        folder.write(step, {"weights": torch.full((3,), float(step))})
+    assert folder.read() == {"step": 10, "weights": pytest.approx(torch.full((3,), 10.0))}
+    assert sorted(file.name for file in folder.path.iterdir()) == ["latest", "step-000010"]
+
+
+def test_half_written_states_are_ignored_and_swept(tmp_path):
+    folder = ResumeFolder(tmp_path / "resume")
+    folder.write(5, {})
+    for name in (".step-000010.77.part", "step-000010"):
+        (folder.path / name).mkdir()
+        (folder.path / name / "state.pt").write_bytes(b"PK half of a")
+    assert folder.read() == {"step": 5}
+    folder.write(10, {})
+    assert folder.read() == {"step": 10}
+    assert sorted(file.name for file in folder.path.iterdir()) == ["latest", "step-000010"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04", b"cos\nsystem\n(S'true'\ntR."])
+def test_a_damaged_state_says_what_to_do(tmp_path, damage):
+    folder = ResumeFolder(tmp_path / "resume")
+    folder.write(5, {})
+    (folder.path / "step-000005" / "state.pt").write_bytes(damage)
+    with pytest.raises(ResumeError, match=r"state\.pt cannot be read .* remove .*resume to begin again"):
+        folder.read()
+
+
+SNR = torch.tensor([1e-4, 0.1, 1.0, 5.0, 20.0, 1e4], dtype=torch.float64)
+WEIGHTS = {
+    "eps": SNR.clamp(max=5) / SNR,
+    "x0": SNR.clamp(max=5),
+    "v": SNR.clamp(max=5) / (SNR + 1),
+}
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_min_snr_weighs_the_error_of_the_data(name):
+    objective = objectives.build("min-snr", parameterization=parameterizations.build(name))
+    m = Marginal((SNR / (1 + SNR)).sqrt(), (1 / (1 + SNR)).sqrt())
+    assert_close(objective.weight(m), WEIGHTS[name])
+
+
+@pytest.mark.parametrize("name", ["eps", "x0", "v", "flow", "edm", "score"])
+@pytest.mark.parametrize("schedule", ["cosine", "flow", "edm"])
+def test_min_snr_is_a_weight_everywhere(name, schedule):
+    objective = objectives.build("min-snr", parameterization=parameterizations.build(name))
+    path = schedules.build(schedule)
+    ends = torch.tensor([path.t_clean, path.t_min, path.t_max], dtype=torch.float64)
+    weight = objective.weight(path(ends))
+    assert weight.isfinite().all()
+    assert (weight >= 0).all()

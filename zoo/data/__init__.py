@@ -1,0 +1,1 @@
+"""Datasets: maps from an index to a clean example, as tensors."""

@@ -1,0 +1,63 @@
+"""What a dataset is: examples by index, all of one shape."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from torch import Tensor
+from torch.utils.data import Dataset as TorchDataset
+
+from zoo.core.errors import ZooError
+
+
+class DataError(ZooError, ValueError):
+    """Data that is not there, cannot be read, or does not fit the model."""
+
+
+class Dataset(TorchDataset[dict[str, Any]], ABC):
+    """A map-style dataset: nothing about it is random, so an index is an example, always the same.
+
+    Attributes:
+        classes: number of classes, None for data without labels.
+    """
+
+    classes: int | None = None
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of examples."""
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """The example: ``x_0`` (C, H, W) float32 in [-1, 1], and ``labels``, its class or -1 for none."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """One line: how many, of what, from where."""
+
+
+class InMemory(Dataset):
+    """Examples that are held as one tensor.
+
+    Args:
+        x_0: (N, C, H, W) float32 in [-1, 1].
+        labels: (N,) classes, or None.
+        classes: their number.
+        title: what `describe` calls the data.
+    """
+
+    def __init__(self, x_0: Tensor, labels: Tensor | None, *, classes: int | None, title: str) -> None:
+        self.x_0, self.labels = x_0, None if labels is None else labels.tolist()
+        self.classes, self.title = classes, title
+
+    def __len__(self) -> int:
+        return len(self.x_0)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {"x_0": self.x_0[index], "labels": -1 if self.labels is None else self.labels[index]}
+
+    def describe(self) -> str:
+        size = "x".join(str(side) for side in self.x_0.shape[1:])
+        classes = f", {self.classes} classes" if self.classes else ""
+        return f"{len(self):,} {self.title}, {size}{classes}"

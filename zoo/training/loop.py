@@ -1,0 +1,91 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from zoo import config as configs
+from zoo.training.interrupt import deferred
+from zoo.training.progress import Event, Saved, Started, Stepped
+from zoo.training.run import Run, TrainingError
+from zoo.training.run_folder import RunFolder
+
+Source = str | PathLike[str] | Mapping[str, Any]
+
+
+def train(
+    source: Source,
+    *,
+    out: str | PathLike[str],
+    overrides: Mapping[str, Any] | None = None,
+    command_line: Sequence[str] = (),
+    device: torch.device | str | None = None,
+    resume: bool = True,
+    on_event: Callable[[Event], object] | None = None,
+) -> Path:
+    """Train a model, and leave it in a folder with its config, log, loss curve and samples.
+
+    Args:
+        source: the name of a config, the path of a YAML file, or a mapping; it says what `data` and `training` are.
+        out: the folder of the run. A run that it holds is continued, exactly as if it had never stopped.
+        overrides: merged over the config, ``{"training": {"steps": 2000}}``.
+        command_line: ``key.key=value`` arguments over those.
+        device: where to train; None takes the GPU when there is one.
+        resume: whether a run in ``out`` may be continued.
+        on_event: called with everything that :func:`events` yields.
+
+    Returns:
+        The path of the model file, which holds the averaged weights.
+
+    Raises:
+        ConfigError: with every problem of the config at once.
+        DataError: the data cannot be read or does not fit the model.
+        ResumeError: ``out`` holds another run, or one that cannot be read.
+        TrainingError: the model and the data do not go together, or the loss is not finite.
+        KeyboardInterrupt: after Ctrl-C, when the state has been saved.
+    """
+    for event in events(source, out=out, overrides=overrides, command_line=command_line, device=device, resume=resume):
+        if on_event is not None:
+            on_event(event)
+    return RunFolder(Path(out)).model
+
+
+def events(
+    source: Source,
+    *,
+    out: str | PathLike[str],
+    overrides: Mapping[str, Any] | None = None,
+    command_line: Sequence[str] = (),
+    device: torch.device | str | None = None,
+    resume: bool = True,
+) -> Iterator[Event]:
+    """The same as :func:`train`, event by event; progress bars and early stops are the caller's business."""
+    tree = configs.resolve(configs.load(source, overrides=overrides, command_line=command_line))
+    if tree.get("data") is None:
+        raise TrainingError("the config names no data: add data={name: images, path: FOLDER}, or another set")
+    run = Run(tree, RunFolder(Path(out)), _usable(device))
+    run.begin(resume=resume)
+    with deferred() as interrupt:
+        yield Started(run.step, run.settings.steps, run.data.describe(), run.parameters, str(run.device))
+        for event in run.events():
+            yield event
+            if interrupt.asked and isinstance(event, Stepped):
+                run.save()
+                yield Saved(run.step, run.folder.model)
+                raise KeyboardInterrupt
+
+
+def _usable(device: torch.device | str | None) -> torch.device:
+    """The device, when this machine has it."""
+    try:
+        place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(1, device=place)
+    except (RuntimeError, AssertionError) as error:
+        first = str(error).partition("\n")[0]
+        raise TrainingError(f"device {str(device)!r} cannot be used: {first}") from None
+    return place

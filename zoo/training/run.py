@@ -1,0 +1,215 @@
+"""A run: the model, its data and its optimizer, moved on step by step.
+
+Everything random in a step is drawn from generators that are seeded by the run's seed and the number of the step. So a
+run that goes on after a stop needs no state of any generator, and makes the same steps as one that never stopped.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from registry import data as datasets
+from registry import objectives, optimizers
+from zoo.core.diffusion import Diffusion
+from zoo.core.errors import ZooError
+from zoo.core.objective import Objective
+from zoo.data.base import Dataset
+from zoo.factory import assemble
+from zoo.sampling import sample
+from zoo.training.ema import EMA
+from zoo.training.feed import Order, batches, derived_seed
+from zoo.training.progress import Event, Finished, Sampled, Saved, Stepped
+from zoo.training.run_folder import RunFolder
+from zoo.training.settings import Settings
+
+_COLUMNS = 8
+_CLASS_ROWS = 10
+
+
+class TrainingError(ZooError):
+    """Training that cannot begin, or must not go on."""
+
+
+class Run:
+    """Everything that is there while a model is trained.
+
+    Args:
+        tree: the resolved config; its data is not null.
+        folder: where the run is kept.
+        device: where the tensors are.
+
+    Raises:
+        DataError: the data cannot be read or does not fit the model.
+        TrainingError: the network needs classes that the data does not have.
+    """
+
+    def __init__(self, tree: Mapping[str, Any], folder: RunFolder, device: torch.device) -> None:
+        self.tree, self.folder, self.device = tree, folder, device
+        self.settings = settings = Settings(**tree.get("training", {}))
+        self.data: Dataset = datasets.build(tree["data"], path="data", shape=tree.get("shape"))
+        self.takes_labels = _takes_labels(tree, self.data)
+        with self._seeded("weights"):
+            model = assemble(tree).to(device)
+        # convolutions are a sixth faster with the channels last; tensors of other ranks are left as they are
+        self.model: Diffusion = model.to(memory_format=torch.channels_last).train()
+        self.ema = EMA(self.model, settings.ema_decay)
+        self.objective: Objective = objectives.build(
+            settings.objective, path="training.objective", parameterization=model.parameterization
+        )
+        self.optimizer: torch.optim.Optimizer = optimizers.build(
+            settings.optimizer,
+            path="training.optimizer",
+            parameters=list(self.model.parameters()),
+            learning_rate=settings.learning_rate,
+        )
+        self.step = 0
+        self.recent: list[float] = []
+
+    @property
+    def parameters(self) -> int:
+        """Number of trained values."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    def begin(self, *, resume: bool) -> None:
+        """Take up the run that the folder holds, or start one there.
+
+        Raises:
+            ResumeError: the folder holds a run that may not, or cannot, be continued.
+        """
+        state = self.folder.begin(self.tree, self.device, resume=resume)
+        if state is None:
+            return
+        self.model.load_state_dict(state["model"])
+        self.ema.model.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.recent = state["step"], state["recent"]
+        # a kill may have come between the state and these
+        self.folder.write_model(self.step, self.ema.model)
+
+    def save(self) -> None:
+        """Write the state to go on from, then the model and the loss curve."""
+        state = {
+            "model": self.model.state_dict(),
+            "ema": self.ema.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "recent": self.recent,
+        }
+        self.folder.write_state(self.step, state)
+        self.folder.write_model(self.step, self.ema.model)
+
+    def draw(self) -> Tensor:
+        """Samples of the averaged model from the same noise every time: a row a class, or 8 x 8 images."""
+        if not self.takes_labels or self.data.classes is None:
+            return sample(self.ema.model, _COLUMNS**2)
+        rows = min(self.data.classes, _CLASS_ROWS)
+        return sample(self.ema.model, rows * _COLUMNS, labels=torch.arange(rows).repeat_interleave(_COLUMNS))
+
+    def events(self) -> Iterator[Event]:
+        """Train to the end, from wherever the run is."""
+        settings = self.settings
+        done = self.step * settings.accumulate
+        order = Order(len(self.data), settings.batch_size, settings.seed, start=done)
+        feed = batches(self.data, order, settings.num_workers)
+        while self.step < settings.steps:
+            began = time.perf_counter()
+            loss, norm, rate = self._update([next(feed) for _ in range(settings.accumulate)])
+            speed = settings.batch_size * settings.accumulate / (time.perf_counter() - began)
+            self.recent.append(loss)
+            if self._due(settings.log_every):
+                mean = sum(self.recent) / len(self.recent)
+                self.folder.log(
+                    step=self.step,
+                    loss=mean,
+                    learning_rate=rate,
+                    grad_norm=norm,
+                    images_per_second=round(speed, 1),
+                )
+                self.recent = []
+            if self._due(settings.sample_every):
+                yield Sampled(self.step, self.folder.write_samples(self.step, self.draw(), _COLUMNS))
+            if self._due(settings.save_every):
+                self.save()
+                yield Saved(self.step, self.folder.model)
+            yield Stepped(self.step, settings.steps, loss, rate, norm, speed)
+        yield Finished(self.step, self.folder.model)
+
+    def _due(self, every: int) -> bool:
+        return self.step % every == 0 or self.step == self.settings.steps
+
+    def _update(self, passes: list[dict[str, Tensor]]) -> tuple[float, float, float]:
+        """One update of the weights: the loss, the norm of the gradient before clipping, the learning rate."""
+        settings = self.settings
+        rate = settings.learning_rate_at(self.step)
+        generator = torch.Generator().manual_seed(derived_seed(settings.seed, "step", self.step))
+        total = 0.0
+        with self._seeded("dropout", self.step):
+            for batch in passes:
+                loss = self._loss(batch, generator) / len(passes)
+                loss.backward()  # type: ignore[no-untyped-call]
+                total += loss.item()
+        limit = math.inf if settings.clip_norm is None else settings.clip_norm
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit).item()
+        if not (math.isfinite(total) and math.isfinite(norm)):
+            raise TrainingError(
+                f"step {self.step + 1}: the loss is {total:g} and the norm of its gradient {norm:g}; "
+                f"{self.folder.what_is_safe()}. "
+                "Try a lower training.learning_rate, a longer training.warmup_steps or training.precision=float32"
+            )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.ema.update(self.model, self.step)
+        self.step += 1
+        return total, norm, rate
+
+    def _loss(self, batch: dict[str, Tensor], generator: torch.Generator) -> Tensor:
+        """The mean weighted loss of a batch. Noise is drawn on the CPU: the same on every device."""
+        settings, model = self.settings, self.model
+        x_0 = model.scaling.encode(batch["x_0"].to(self.device))
+        t = self.objective.times(len(x_0), model.schedule, generator).to(self.device)
+        eps = torch.randn(x_0.shape, generator=generator).to(x_0)
+        cond = {name: value for name, value in batch.items() if name not in ("x_0", "labels")}
+        if self.takes_labels:
+            hidden = torch.rand(len(x_0), generator=generator) < settings.label_dropout
+            cond["labels"] = batch["labels"].masked_fill(hidden, -1)
+        cond = {name: value.to(self.device) for name, value in cond.items()}
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
+            losses = model.loss(x_0, t=t, eps=eps, **cond)
+        weights: Tensor = self.objective.weight(model.schedule(t)).to(losses)
+        return (weights * losses).mean()
+
+    def _seeded(self, *what: int | str) -> AbstractContextManager[None]:
+        """Torch's global generators, which initialisation and dropout draw from, seeded for a while."""
+        return _global_seed(derived_seed(self.settings.seed, *what), self.device)
+
+
+@contextmanager
+def _global_seed(seed: int, device: torch.device) -> Iterator[None]:
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+def _takes_labels(tree: Mapping[str, Any], data: Dataset) -> bool:
+    """Whether the network is told the classes of the data; there must be some, and not too many."""
+    classes = tree["denoiser"].get("classes")
+    if classes is None:
+        return False
+    if data.classes is None:
+        raise TrainingError(
+            f"the network has {classes} classes and the data has no labels: set denoiser.classes=null, "
+            "or data.class_folders=true where folders are classes"
+        )
+    if data.classes > classes:
+        raise TrainingError(
+            f"the data has {data.classes} classes and the network {classes}: set denoiser.classes={data.classes}"
+        )
+    return True

@@ -1,0 +1,141 @@
+"""The folder of a run: the model, its config, the log, the loss curve, sample grids, and the state to go on from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo import checkpoint, images, plots
+from zoo import config as configs
+from zoo.core.diffusion import Diffusion
+from zoo.files import sync, write_atomically
+from zoo.training.resume import ResumeError, ResumeFolder
+
+_FREE = ("data", "training", "sampler", "sampling", "notes", "summary", "paper", "license")
+"""What may change while a run is continued: all that does not say what the weights mean."""
+
+
+def _fixed(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """What may not, by path. The settings of an optimizer are part of its state, so new ones would have no effect."""
+    optimizer = tree.get("training", {}).get("optimizer")
+    return {**{key: value for key, value in tree.items() if key not in _FREE}, "training.optimizer": optimizer}
+
+
+class RunFolder:
+    """One run on the disk. Every file is written beside and renamed; only the log grows.
+
+    Args:
+        path: the folder; made when the run begins.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.model = path / "model.safetensors"
+        self._log, self._config = path / "log.jsonl", path / "config.yaml"
+        self._resume = ResumeFolder(path / "resume")
+
+    def begin(self, tree: Mapping[str, Any], device: torch.device, *, resume: bool) -> dict[str, Any] | None:
+        """Make the folder ready for a run.
+
+        Args:
+            tree: the resolved config of the run.
+            device: where the tensors of the state go.
+            resume: whether a run that is there may be continued.
+
+        Returns:
+            The state to go on from; None for a fresh start.
+
+        Raises:
+            ResumeError: the folder holds a run that may not, or cannot, be continued.
+        """
+        if self._config.exists():
+            self._same_model(tree)
+        state = self._resume.read(device)
+        if state is not None and not resume:
+            raise ResumeError(
+                f"{self.path} holds a run at step {state['step']}: continue it, or train into another folder"
+            )
+        if state is None and self.model.exists():
+            raise ResumeError(f"{self.model} is there, but nothing to go on from: train into another folder")
+        self.path.mkdir(parents=True, exist_ok=True)
+        for leftover in self.path.glob(".*.part"):
+            leftover.unlink()
+        write_atomically(self._config, lambda beside: beside.write_text(configs.dump(dict(tree))))
+        self._cut_log(0 if state is None else state["step"])
+        return state
+
+    def write_state(self, step: int, state: Mapping[str, Any]) -> None:
+        """Write what `begin` will return. The log is on the disk before it.
+
+        Args:
+            step: updates done.
+            state: tensors, numbers and strings in dicts and lists.
+        """
+        if self._log.exists():
+            sync(self._log)
+        self._resume.write(step, state)
+
+    def write_model(self, step: int, model: Diffusion) -> None:
+        """Write the model file and the loss curve.
+
+        Args:
+            step: updates done.
+            model: with the averaged weights.
+        """
+        checkpoint.save(model, self.model, step=step, weights="ema")
+        log = self._read_log()
+        if log:
+            plots.loss_curve(self.path / "loss.png", [line["step"] for line in log], [line["loss"] for line in log])
+
+    def write_samples(self, step: int, drawn: Tensor, columns: int) -> Path:
+        """Write a grid of samples.
+
+        Args:
+            step: updates done.
+            drawn: (N, C, H, W) in [-1, 1].
+            columns: images in a row.
+        """
+        path = self.path / f"samples-{step:06d}.png"
+        images.save_png(images.grid(drawn, columns), path)
+        return path
+
+    def log(self, **values: float) -> None:
+        """Add a line to the log."""
+        with self._log.open("a") as file:
+            file.write(json.dumps(values) + "\n")
+
+    def what_is_safe(self) -> str:
+        """A clause about the state that can be gone on from."""
+        name = self._resume.latest
+        return f"{self._resume.path / name} is intact" if name else "nothing was saved yet"
+
+    def _same_model(self, tree: Mapping[str, Any]) -> None:
+        before, now = _fixed(configs.resolve(configs.load(self._config))), _fixed(tree)
+        keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+        if keys:
+            raise ResumeError(
+                f"{self.path} holds another run: its {', '.join(keys)} in {self._config} are not these; "
+                "train into another folder"
+            )
+
+    def _cut_log(self, step: int) -> None:
+        """Forget the lines after a step, which a killed run had written and this one will write again."""
+        kept = [json.dumps(line) + "\n" for line in self._read_log() if line["step"] <= step]
+        write_atomically(self._log, lambda beside: beside.write_text("".join(kept)))
+
+    def _read_log(self) -> list[dict[str, Any]]:
+        """The lines of the log, without one that a kill cut short."""
+        if not self._log.exists():
+            return []
+        lines = []
+        for line in self._log.read_text().splitlines():
+            try:
+                lines.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+        return lines

@@ -1,0 +1,82 @@
+"""What the `training` section of a config may say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from zoo.core.errors import ArgumentValueError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a model is trained.
+
+    Args:
+        steps: updates of the weights.
+        batch_size: examples of one forward and backward pass.
+        accumulate: passes whose gradients are averaged for one update.
+        learning_rate: at its highest.
+        warmup_steps: over which the learning rate rises from 0.
+        schedule: what the learning rate does after that: fall along a cosine to 0 at the last step, or stay.
+        clip_norm: what the norm of the whole gradient is cut to; None leaves it.
+        ema_decay: of the running average of the weights, reached gradually; 0 keeps no memory.
+        label_dropout: share of the labels that are hidden, so that classifier-free guidance has its "no class".
+        precision: float32, or bf16 in the forward and backward pass (autocast) over float32 weights.
+        objective: which times are trained, and how much each counts.
+        optimizer: what turns gradients into updates.
+        seed: of the weights, of the order of the data and of all noise.
+        save_every: steps from one checkpoint to the next.
+        sample_every: steps from one grid of samples to the next.
+        log_every: steps from one line of the log to the next.
+        num_workers: processes that read the data; 0 reads it in the training process.
+
+    Raises:
+        ArgumentValueError: for a number outside its range.
+    """
+
+    steps: int = 100_000
+    batch_size: int = 64
+    accumulate: int = 1
+    learning_rate: float = 2e-4
+    warmup_steps: int = 500
+    schedule: Literal["cosine", "constant"] = "cosine"
+    clip_norm: float | None = 1.0
+    ema_decay: float = 0.999
+    label_dropout: float = 0.1
+    precision: Literal["float32", "bf16"] = "float32"
+    objective: str | Mapping[str, Any] = "uniform"
+    optimizer: str | Mapping[str, Any] = "adamw"
+    seed: int = 0
+    save_every: int = 1000
+    sample_every: int = 1000
+    log_every: int = 10
+    num_workers: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "accumulate", "save_every", "sample_every", "log_every"):
+            self._within(name, 1)
+        for name in ("warmup_steps", "num_workers", "seed"):
+            self._within(name, 0)
+        self._within("ema_decay", 0, 1, open_end=True)
+        self._within("label_dropout", 0, 1)
+        for name in ("learning_rate", "clip_norm"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise ArgumentValueError(f"training.{name} must be above 0 and finite, got {value:g}")
+
+    def _within(self, name: str, low: float, high: float = math.inf, *, open_end: bool = False) -> None:
+        value = getattr(self, name)
+        if not low <= value <= high or (open_end and value == high):
+            limit = f"from {low:g}" if high == math.inf else f"{low:g} to {high:g}"
+            below = f", below {high:g}" if open_end else ""
+            raise ArgumentValueError(f"training.{name} must be {limit}{below}, got {value:g}")
+
+    def learning_rate_at(self, step: int) -> float:
+        """The learning rate of the update number ``step``, which counts from 0."""
+        rise = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
+        if self.schedule == "constant":
+            return self.learning_rate * rise
+        return self.learning_rate * rise * (1 + math.cos(math.pi * step / self.steps)) / 2

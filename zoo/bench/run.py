@@ -1,0 +1,237 @@
+"""Running a suite: cell by cell, as events, to a card on the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from registry import RegistryError
+from zoo.bench import machine
+from zoo.bench.cases import Subject, cases, open_model, shown
+from zoo.bench.measure import Bench, in_one_line
+from zoo.bench.quality import Judge, Yardstick, measure
+from zoo.bench.reading import Loaded, Source, load
+from zoo.bench.report import Card
+from zoo.bench.rows import ReferenceRow, Row
+from zoo.bench.suite import ModelChoice, Suite
+from zoo.bench.timing import COMMANDS, StartupRow, startup
+from zoo.core.errors import ZooError
+
+
+class BenchError(ZooError):
+    """A benchmark that cannot begin."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """The suite was read, and its cells are about to be measured."""
+
+    name: str
+    title: str
+    cells: int
+    device: str
+    out: Path
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Something else than a cell is being done, for instance a model being built."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A cell is done; ``index`` counts from 1."""
+
+    index: int
+    cells: int
+    row: Row | StartupRow
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The card and its plots were written."""
+
+    card: Card
+    files: Sequence[Path]
+
+
+Event = Started | Stage | Measured | Finished
+
+
+def run(
+    source: Source,
+    *,
+    out: str | PathLike[str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    command_line: Sequence[str] = (),
+    device: torch.device | str | None = None,
+    on_event: Callable[[Event], object] | None = None,
+) -> Card:
+    """Run a benchmark.
+
+    Args:
+        source: the name of a suite in ``benchmarks/``, the path of a YAML file, or a mapping.
+        out: the folder of the card and the plots; None for ``benchmarks/results/<suite>-<device>``.
+        overrides: merged over the suite.
+        command_line: ``key.key=value`` arguments over those.
+        device: where to walk; None takes the GPU when there is one.
+        on_event: called with everything that :func:`events` yields.
+
+    Raises:
+        ConfigError: with every problem of the suite at once.
+        BenchError: the device cannot be used.
+    """
+    for event in events(source, out=out, overrides=overrides, command_line=command_line, device=device):
+        if on_event is not None:
+            on_event(event)
+    assert isinstance(event, Finished)
+    return event.card
+
+
+def events(
+    source: Source,
+    *,
+    out: str | PathLike[str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    command_line: Sequence[str] = (),
+    device: torch.device | str | None = None,
+) -> Iterator[Event]:
+    """The same as :func:`run`, event by event; nothing is on the disk before the last."""
+    loaded = load(source, overrides=overrides, command_line=command_line)
+    place = _usable(device)
+    folder = Path("benchmarks", "results", f"{loaded.name}-{place.type}") if out is None else Path(out)
+    suite = loaded.suite
+    count = len(suite.models) * len(cases(suite)) + (len(COMMANDS) if suite.startup else 0)
+    yield Started(loaded.name, suite.title, count, str(place), folder)
+    with _threads(suite.threads):
+        found = _Found()
+        for choice in suite.models:
+            yield from _model(choice, suite, place, found, count)
+        if suite.startup is not None:
+            for command in COMMANDS:
+                row = startup(command, repeats=suite.startup.repeats)
+                found.startup.append(row)
+                yield Measured(found.done, count, row)
+        card = _card(loaded, place, found)
+    yield Finished(card, card.save(folder))
+
+
+class _Found:
+    """What a run has found so far."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self.references: list[ReferenceRow] = []
+        self.yardsticks: list[Yardstick] = []
+        self.startup: list[StartupRow] = []
+
+    @property
+    def done(self) -> int:
+        """How many cells are measured."""
+        return len(self.rows) + len(self.startup)
+
+
+def _model(choice: ModelChoice, suite: Suite, device: torch.device, found: _Found, count: int) -> Iterator[Event]:
+    """All cells of one model; one that cannot be opened refuses each of them."""
+    yield Stage(f"opening {choice.title}")
+    bench, problem = None, _Problem()
+    with _reported(problem):
+        subject = open_model(choice, suite, device)
+        judge = None
+        if suite.quality is not None:
+            yield Stage(f"{choice.title}: real data and features for {measure(suite.quality)}")
+            judge = _judge(choice, suite, subject, found)
+        bench = Bench(choice.title, subject, suite, device, judge)
+    for case in cases(suite):
+        row = Row(choice.title, shown(case.sampler), shown(case.spacing), case.steps)
+        if bench is not None:
+            problem = _Problem()
+            with _reported(problem):
+                row = bench.measure(case, row)
+        if problem.status is not None:
+            row = replace(row, status=problem.status, reason=problem.reason)
+        found.rows.append(row)
+        yield Measured(found.done, count, row)
+    if bench is not None:
+        found.references += bench.references
+
+
+def _judge(choice: ModelChoice, suite: Suite, subject: Subject, found: _Found) -> Judge | None:
+    """The judge of a model's samples; where the data cannot be had, the card says why."""
+    quality = suite.quality
+    assert quality is not None
+    try:
+        judge = Judge(quality, subject.model.shape, suite.seed)
+    except (ZooError, RegistryError) as error:
+        found.yardsticks.append(
+            Yardstick(choice.title, measure(quality), quality.samples, reason=f"refused: {in_one_line(error)}")
+        )
+        return None
+    some = range(quality.samples)
+    noise = torch.cat([subject.start(rows) for rows in subject.chunks(len(some))])
+    found.yardsticks.append(judge.yardstick(choice.title, subject.model.scaling.decode(noise)))
+    return judge
+
+
+class _Problem:
+    """What kept something from being measured."""
+
+    status: Literal["refused", "failed"] | None = None
+    reason: str = ""
+
+
+@contextmanager
+def _reported(problem: _Problem) -> Iterator[None]:
+    """Whatever goes wrong inside is noted: the other cells are worth having."""
+    try:
+        yield
+    except (ZooError, RegistryError) as error:
+        problem.status, problem.reason = "refused", in_one_line(error)
+    except Exception as error:  # a plug-in may fail in any way
+        problem.status, problem.reason = "failed", f"{type(error).__name__}: {in_one_line(error)}"
+
+
+def _card(loaded: Loaded, device: torch.device, found: _Found) -> Card:
+    return Card(
+        name=loaded.name,
+        title=loaded.suite.title,
+        date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        command=machine.command(),
+        hardware=machine.hardware(device),
+        versions=machine.versions(),
+        suite=loaded.resolved,
+        rows=found.rows,
+        references=found.references,
+        yardsticks=found.yardsticks,
+        startup=found.startup,
+    )
+
+
+def _usable(device: torch.device | str | None) -> torch.device:
+    """The device, when this machine has it."""
+    try:
+        place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(1, device=place)
+    except (RuntimeError, AssertionError) as error:
+        first = str(error).partition("\n")[0]
+        raise BenchError(f"device {str(device)!r} cannot be used: {first}") from None
+    return place
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

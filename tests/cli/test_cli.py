@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import re
 import signal
 import subprocess
 import time
@@ -137,7 +140,15 @@ class TestSample:
             (["tiny-unet", "--out", "x.jpg"], "--out: 'x.jpg' is neither a .png nor a .safetensors file"),
             (["tiny-unet", "--out", "no/x.png"], "--out: there is no folder 'no'"),
             (["tiny-mixture", "--out", "x.png"], "samples of shape (2,) are no pictures; save them as 'x.safetensors'"),
-            (["tiny-unet", "--out", "x.png"], "no weights are shipped for 'tiny-unet'"),
+            (
+                ["tiny-unet", "--out", "x.png"],
+                "no weights are shipped for 'tiny-unet'; shipped: ddpm-mnist\n"
+                "    give a file of weights in its place, or add --random-weights\n",
+            ),
+            (["tiny-unet", "--random-weights", "--out", "x.png", "--sampler", ""], "unknown sampler ''"),
+            (["tiny-unet", "--random-weights", "--out", "x.png", "--shape", "3,-1,8"], "--shape: expected the sides"),
+            (["diffnet-128mel", "--random-weights", "--out", "x.safetensors"], "leaves the shape of a sample open"),
+            (["/dev/null", "--out", "x.png"], "/dev/null"),
             (["tiny-unet", "--random-weights", "--out", "x.png", "--sampler", "pdnm"], "unknown sampler 'pdnm'"),
             (["tiny-unet", "--random-weights", "--out", "x.png", "--labels", "3"], "this model knows no classes"),
             (["tiny-unet", "--random-weights", "--out", "x.png", "--steps", "2000"], "2000 are more than the 1000"),
@@ -157,12 +168,46 @@ class TestSample:
 
     @pytest.mark.parametrize(
         ("text", "message"),
-        [("12", "has the classes 0-9, got 12"), ("a", "expected classes such as"), ("5-x", "expected classes such as")],
+        [
+            ("12", "this model has the classes 0-9, got 12"),
+            ("-1", "this model has the classes 0-9, got -1"),
+            ("a", "expected classes such as 3 or 0,1,2 or 0-9, got 'a'"),
+            ("5-x", "expected classes such as 3 or 0,1,2 or 0-9, got '5-x'"),
+            ("5-3", "expected classes such as 3 or 0,1,2 or 0-9, got '5-3'"),
+        ],
     )
     def test_bad_labels(self, zoo: Zoo, text: str, message: str) -> None:
         result = zoo("sample", "ddpm-digits", "--random-weights", "--out", "x.png", "--labels", text)
         assert result.code == 2
         assert message in result.err
+
+    @pytest.mark.parametrize(
+        ("arguments", "size"),
+        [
+            ((), (78, 98)),  # eight of each class, a class a row
+            (("-n", "10"), (98, 8)),  # one of each, side by side
+            (("-n", "9", "--labels", "3"), (28, 28)),  # a square
+            (("-n", "4", "--labels", "0,1"), (18, 18)),
+        ],
+    )
+    def test_classes_stand_in_rows(self, zoo: Zoo, tmp_path: Path, arguments: tuple[str, ...], size: object) -> None:
+        small = ("denoiser.base_channels=8", "--steps", "1", "--random-weights")
+        assert zoo("sample", "ddpm-digits", *small, "--out", "x.png", *arguments).code == 0
+        assert Image.open(tmp_path / "x.png").size == size
+
+    def test_a_full_disk_leaves_the_old_picture(
+        self, zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(path: Path) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+        (tmp_path / "x.png").write_text("old")
+        monkeypatch.setattr("zoo.files.sync", refuse)
+        result = zoo("sample", "tiny-unet", "--random-weights", "-n", "1", "--steps", "1", "--out", "x.png")
+        assert result.code == 2
+        assert result.err == ("error: --out: x.png: cannot be written: no space left on device; nothing was changed\n")
+        assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
+        assert (tmp_path / "x.png").read_text() == "old"
 
 
 class TestTrainAndCheck:
@@ -223,6 +268,19 @@ class TestConvert:
         assert zoo("convert", "m.safetensors", "--out", "out.safetensors", "--force", "--half").code == 0
         assert zoo("check", "out.safetensors").code == 0
 
+    def test_keeps_what_the_file_tells(self, zoo: Zoo, tmp_path: Path) -> None:
+        from zoo.checkpoint import read_header
+
+        library.save(library.build("tiny-unet"), tmp_path / "m.safetensors", step=7, weights="ema")
+        assert zoo("convert", "m.safetensors", "--out", "out.safetensors").code == 0
+        metadata = read_header(tmp_path / "out.safetensors").metadata
+        assert (metadata["zoo.step"], metadata["zoo.weights"]) == ("7", "ema")
+
+    def test_no_folder_is_told_before_the_work(self, zoo: Zoo, tmp_path: Path) -> None:
+        library.save(library.build("tiny-unet"), tmp_path / "m.safetensors")
+        result = zoo("convert", "m.safetensors", "--out", "no/out.safetensors")
+        assert (result.code, result.err.splitlines()[0]) == (2, "error: --out: there is no folder 'no'")
+
 
 def test_an_unknown_verb(zoo: Zoo) -> None:
     result = zoo("smaple")
@@ -236,6 +294,50 @@ def test_an_unexpected_error_is_one_line(zoo: Zoo, monkeypatch: pytest.MonkeyPat
     assert result.code == 1
     assert result.err.startswith("error: unexpected ZeroDivisionError: division by zero\n")
     assert "Traceback" not in result.err
+
+
+def test_out_of_memory_says_what_to_do(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhaust(*_: object, **__: object) -> None:
+        raise MemoryError("8 GiB\nand a page of details")
+
+    monkeypatch.setattr("zoo.config.load", exhaust)
+    result = zoo("show", "tiny-unet")
+    assert result.code == 1
+    assert result.err == (
+        "error: out of memory: 8 GiB\n    take fewer at a time: -n of sample, training.batch_size=... of train\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "before", "after"),
+    [((), "3", "3"), (("--threads", "2"), "3", "2"), ((), None, str(len(os.sched_getaffinity(0))))],
+)
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="cores are not counted here")
+def test_threads(
+    zoo: Zoo, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], before: str | None, after: str
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    if before:
+        monkeypatch.setenv("OMP_NUM_THREADS", before)
+    assert zoo(*arguments, "list", "samplers").code == 0
+    assert os.environ["OMP_NUM_THREADS"] == after
+
+
+def test_training_that_is_stopped_goes_on(zoo: Zoo, process: Process, tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    small = ("training.steps=100000", "training.batch_size=2", "denoiser.base_channels=8", "training.save_every=1")
+    running = process("train", "ddpm-digits", *small, "--out", "run")
+    for line in running.stderr:
+        if "saved" in line:
+            break
+    running.send_signal(signal.SIGINT)
+    err = running.stderr.read()
+    assert running.wait(timeout=60) == 130
+    assert err.endswith("error: stopped\n")
+    step = re.search(r"run holds step (\d+); the same command goes on from there", err).group(1)
+    assert not list(tmp_path.rglob("*.part"))
+    on = zoo("train", "ddpm-digits", *small, f"training.steps={int(step) + 1}", "--out", "run")
+    assert f"from step {step}\n" in on.err
 
 
 def test_ctrl_c_leaves_no_half_file(process: Process, tmp_path: Path) -> None:

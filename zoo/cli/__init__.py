@@ -11,7 +11,7 @@ import click
 
 import zoo
 from registry import RegistryError, suggest
-from zoo.cli.output import fail
+from zoo.cli.output import colour, fail
 
 _VERBS = {
     "bench": "Compare samplers: time, error and quality, from the same noise.",
@@ -52,9 +52,14 @@ class _Verbs(click.Group):
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(zoo.__version__, prog_name="zoo")
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; by default the cores this process may use.")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    help="CPU threads.  [default: OMP_NUM_THREADS, else the cores this process may use]",
+)
 @click.option("--traceback", is_flag=True, help="Show where an unexpected error comes from.")
-def command(threads: int | None, traceback: bool) -> None:
+@click.pass_context
+def command(ctx: click.Context, threads: int | None, traceback: bool) -> None:
     """A model zoo for everything that removes noise.
 
     \b
@@ -65,10 +70,12 @@ def command(threads: int | None, traceback: bool) -> None:
 
     Names are completed by the shell after: eval "$(_ZOO_COMPLETE=bash_source zoo)" (or zsh_source, fish_source).
     """
-    # Read by torch when it is first imported, so that verbs without numbers do not wait for it
-    count = threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads
-    if count:
-        os.environ["OMP_NUM_THREADS"] = str(count)
+    ctx.color = colour()
+    # Torch reads it when it is first imported, so that verbs without numbers need not import it here
+    if threads:
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+    elif hasattr(os, "sched_getaffinity"):
+        os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -83,10 +90,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         fail("stopped")
         code = 130
-    except BrokenPipeError:
-        # Whoever read us has gone; keep the interpreter from complaining about it once more
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
     except Exception as error:
         if "--traceback" in given:
             raise
@@ -104,5 +107,9 @@ def _explained(error: Exception) -> int:
     if isinstance(error, OSError):
         fail(f"{error.filename}: {(error.strerror or str(error)).lower()}" if error.filename else str(error))
         return 2
-    fail(f"unexpected {type(error).__name__}: {error}", hint="run again as 'zoo --traceback ...' and report it")
+    first = str(error).partition("\n")[0]
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        fail(f"out of memory: {first}", hint="take fewer at a time: -n of sample, training.batch_size=... of train")
+    else:
+        fail(f"unexpected {type(error).__name__}: {first}", hint="run again as 'zoo --traceback ...' and report it")
     return 1

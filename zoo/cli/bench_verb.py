@@ -11,7 +11,7 @@ from zoo.cli.output import as_json, bar, note, table
 
 
 @click.command("bench")
-@click.argument("suite")
+@click.argument("suite", type=click.Path())
 @click.argument("overrides", nargs=-1)
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of the card and the plots.")
 @click.option("--device", help="cpu, cuda, ...  [default: the GPU when there is one]")

@@ -9,7 +9,7 @@ import click
 
 from registry import RegistryError
 from zoo import config
-from zoo.cli.model_argument import complete, is_file
+from zoo.cli.model_argument import complete, foreign_hint, is_file
 from zoo.cli.output import as_json, fail
 
 
@@ -46,7 +46,7 @@ def _problems(path: str) -> list[str]:
             return _of_weights(path)
         return [str(problem) for problem in config.check(config.load(path))]
     except (RegistryError, ZooError) as error:
-        return [str(error)]
+        return [f"{error}{foreign_hint(path) if is_file(path) else ''}"]
 
 
 def _of_weights(path: str) -> list[str]:

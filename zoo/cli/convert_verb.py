@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from zoo.cli.model_argument import complete
+from zoo.cli.model_argument import check_out, complete
 from zoo.cli.output import as_json, note
 
 if TYPE_CHECKING:
@@ -49,15 +49,21 @@ def command(
         raise click.UsageError(f"--out: {out.name!r} is no .safetensors file")
     if out.exists() and not force:
         raise click.UsageError(f"--out: {str(out)!r} exists; --force replaces it")
+    check_out(out)
     import torch
 
     from zoo import checkpoint, loading
+    from zoo.importers.fields import MissingField
 
     reports: list[Report] = []
-    model = loading.load(source, format=format_, config=_foreign(config), weights=weights, report=reports.append)
+    try:
+        model = loading.load(source, format=format_, config=_foreign(config), weights=weights, report=reports.append)
+    except MissingField as error:
+        raise click.ClickException(f"{error}\n    here: --config FILE, or --config FIELD=VALUE") from error
     report = reports[0] if reports else None
-    copy = report.weights if report else checkpoint.read_header(source).metadata.get("zoo.weights", "unknown")
-    step = report.step if report else None
+    held = {} if report else checkpoint.read_header(source).metadata
+    copy = report.weights if report else held.get("zoo.weights", "unknown")
+    step = report.step if report else int(held["zoo.step"]) if "zoo.step" in held else None
     checkpoint.save(model, out, step=step, weights=copy, dtype=torch.float16 if half else None)  # type: ignore[arg-type]
     parameters = sum(parameter.numel() for parameter in model.parameters())
     if json_:

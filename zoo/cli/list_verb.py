@@ -12,7 +12,6 @@ from zoo.cli.output import as_json, note, table, terminal, width
 from zoo.config import find
 from zoo.listing import kinds_matching, summaries
 
-
 # From here on there is room for the papers beside the summaries
 _WIDE = 150
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -33,17 +33,29 @@ def complete(kind: str) -> Complete:
 
 
 def is_file(model: str) -> bool:
-    """Whether this means a file of weights and not a config."""
+    """Whether this means a file or folder of weights and not a config, whose name wins over a folder of that name."""
+    if model in config.names():
+        return False
     return model.endswith(WEIGHTS) or (Path(model).exists() and not model.endswith((".yaml", ".yml", ".json")))
 
 
-def opened(model: str, overrides: Sequence[str], *, random_weights: bool = False) -> Diffusion:
+def foreign_hint(model: str) -> str:
+    """What to do with a file that the zoo did not write, as the next line of a message; else empty."""
+    from zoo.header import is_model
+
+    if not Path(model).is_file() or is_model(model):
+        return ""
+    return "\n    'zoo convert' makes a model of other people's weights"
+
+
+def opened(model: str, overrides: Sequence[str], *, random_weights: bool = False, untrained_by: str = "") -> Diffusion:
     """A model with its weights.
 
     Args:
         model: the name of a config with shipped weights, a config, or a file of weights.
         overrides: ``key=value`` arguments over a config.
         random_weights: build the config without weights.
+        untrained_by: the option of the verb that asks for ``random_weights``, for the message that suggests it.
     """
     from zoo import checkpoint, factory, loading
 
@@ -56,7 +68,13 @@ def opened(model: str, overrides: Sequence[str], *, random_weights: bool = False
     built = factory.assemble(tree, empty=not random_weights and _trained(tree))
     if random_weights or not _trained(tree):
         return built.eval()
-    checkpoint.fill(built, checkpoint.shipped(loaded.name))
+    try:
+        weights = checkpoint.shipped(loaded.name)
+    except checkpoint.CheckpointError as error:
+        reason = str(error).partition(". ")[0]
+        other = f", or add {untrained_by}" if untrained_by else ""
+        raise click.ClickException(f"{reason}\n    give a file of weights in its place{other}") from None
+    checkpoint.fill(built, weights)
     return built.eval()
 
 
@@ -88,3 +106,13 @@ def _trained(tree: dict[str, object]) -> bool:
     denoiser = tree["denoiser"]
     assert isinstance(denoiser, dict)
     return not denoisers.entry(denoiser["name"]).facts.get("analytic", False)
+
+
+def spec_of(text: str | None) -> dict[str, Any] | None:
+    """``ddim eta=0.5`` as ``{name: ddim, eta: 0.5}``."""
+    if text is None:
+        return None
+    from zoo.config.compose import from_command_line
+
+    name, *arguments = text.split() or [""]
+    return {"name": name, **from_command_line(arguments).tree}

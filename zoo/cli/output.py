@@ -119,7 +119,7 @@ def _drawn(
     )
     for place, name in enumerate(columns):
         drawn.add_column(
-            name if roomy else name.replace(" ", "\n"),
+            Text(name if roomy else name.replace(" ", "\n")),
             justify="right" if place in right else "left",
             style="cyan" if place == 0 else None,
             no_wrap=firm and place not in prose and (place == 0 or roomy or not prose),

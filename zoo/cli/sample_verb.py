@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cli.model_argument import complete, opened
+from zoo.cli.model_argument import check_out, complete, opened, shape_of, spec_of
 from zoo.cli.output import as_json, bar, note
 
 if TYPE_CHECKING:
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 @click.argument("model", shell_complete=complete("models"))
 @click.argument("overrides", nargs=-1)
 @click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help=".png or .safetensors")
-@click.option(
-    "-n", "--number", type=click.IntRange(min=1), help="How many samples.  [default: 4 a class, else 16]"
-)
+@click.option("-n", "--number", type=click.IntRange(min=1), help="How many samples.  [default: 4 a class, else 16]")
 @click.option("--labels", help="Classes, cycled over the samples: 3, or 0,1,2, or 0-9.")
 @click.option("--cond", type=click.Path(exists=True, dir_okay=False), help="A .safetensors: cond, or units, f0, ...")
 @click.option("--sampler", shell_complete=complete("samplers"), help="A name, with arguments: 'ddim eta=0.5'.")
@@ -65,34 +63,35 @@ def command(
     """
     if out.suffix not in (".png", ".safetensors"):
         raise click.UsageError(f"--out: {out.name!r} is neither a .png nor a .safetensors file")
-    if not out.parent.is_dir():
-        raise click.UsageError(f"--out: there is no folder {str(out.parent)!r}")
-    diffusion = opened(model, overrides, random_weights=random_weights)
+    check_out(out)
+    size: tuple[int | None, ...] | None = shape_of(shape)
+    diffusion = opened(model, overrides, random_weights=random_weights, untrained_by="--random-weights")
     diffusion.to(_device(device))
-    classes = getattr(getattr(diffusion.denoiser, "temb", None), "classes", None)
-    chosen = _labels(labels, classes)
+    chosen = _labels(labels, diffusion.config["denoiser"].get("classes"))
     conditions = _conditions(cond, number)
+    size = size or _as_long(diffusion, conditions) or diffusion.shape
+    if size is None or None in size:
+        raise click.UsageError(f"{model} leaves the shape of a sample open: add --shape, such as --shape 128,860")
+    if out.suffix == ".png" and not (len(size) == 3 and size[0] in (1, 3)):
+        other = out.with_suffix(".safetensors").name
+        raise click.UsageError(f"--out: samples of shape {tuple(size)} are no pictures; save them as {other!r}")
     n = _rows(conditions) or number or (8 * len(chosen) if chosen else 16)
     settings: dict[str, Any] = {
-        "sampler": _spec(sampler),
+        "sampler": spec_of(sampler),
         "steps": steps,
-        "spacing": _spec(spacing),
+        "spacing": spec_of(spacing),
         "guidance": guidance,
         "seed": seed,
-        "shape": _as_long(diffusion, conditions) if shape is None else _numbers("--shape", shape),
+        "shape": size,
         **conditions,
     }
     if chosen:
         # one row a class
         settings["labels"] = [chosen[index * len(chosen) // n] for index in range(n)]
-    size = settings["shape"] or diffusion.shape or ()
-    if out.suffix == ".png" and not (len(size) == 3 and size[0] in (1, 3)):
-        other = out.with_suffix(".safetensors").name
-        raise click.UsageError(f"--out: samples of shape {tuple(size)} are no pictures; save them as {other!r}")
     began = time.perf_counter()
     images, nfe = _walk(diffusion, n, settings)
     seconds = time.perf_counter() - began
-    _save(images, out, columns=n // len(chosen) if chosen and n % len(chosen) == 0 else None)
+    _save(images, out, _columns(n, len(chosen)))
     if json_:
         as_json({"out": str(out), "n": n, "nfe": nfe, "seconds": seconds, "shape": list(images.shape)})
     else:
@@ -137,16 +136,28 @@ def _walk(diffusion: Diffusion, n: int, settings: dict[str, Any]) -> tuple[Tenso
     return diffusion.scaling.decode(moment.x_t), moment.nfe
 
 
+def _columns(n: int, classes: int) -> int | None:
+    """A row for each class, all of them in one row when there is one of each; else about square."""
+    if classes < 2 or n % classes:
+        return None
+    return n // classes if n > classes else min(n, 10)
+
+
 def _save(images: Tensor, out: Path, columns: int | None) -> None:
+    from safetensors.torch import save
+
     from zoo.files import write_atomically
     from zoo.images import grid, save_png
 
-    if out.suffix == ".png":
-        save_png(grid(images, columns), out)
-        return
-    from safetensors.torch import save_file
-
-    write_atomically(out, lambda beside: save_file({"samples": images.cpu().contiguous()}, beside))
+    try:
+        if out.suffix == ".png":
+            save_png(grid(images, columns), out)
+        else:
+            content = save({"samples": images.cpu().contiguous()})
+            write_atomically(out, lambda beside: beside.write_bytes(content))
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise click.ClickException(f"--out: {out}: cannot be written: {reason}; nothing was changed") from error
 
 
 def _device(name: str | None) -> str:
@@ -170,26 +181,12 @@ def _labels(text: str | None, classes: int | None) -> list[int]:
     for part in text.split(","):
         first, dash, last = part.partition("-")
         try:
-            chosen += list(range(int(first), int(last) + 1)) if dash and first else [int(part)]
+            some = list(range(int(first), int(last) + 1)) if dash and first else [int(part)]
         except ValueError:
-            raise click.UsageError(f"--labels: expected classes such as 3 or 0,1,2 or 0-9, got {text!r}") from None
+            some = []
+        if not some:
+            raise click.UsageError(f"--labels: expected classes such as 3 or 0,1,2 or 0-9, got {text!r}")
+        chosen += some
     if wrong := [label for label in chosen if not 0 <= label < classes]:
         raise click.UsageError(f"--labels: this model has the classes 0-{classes - 1}, got {wrong[0]}")
     return chosen
-
-
-def _numbers(option: str, text: str) -> list[int]:
-    try:
-        return [int(side) for side in text.split(",")]
-    except ValueError:
-        raise click.UsageError(f"{option}: expected numbers such as 3,32,32, got {text!r}") from None
-
-
-def _spec(text: str | None) -> dict[str, Any] | None:
-    """``ddim eta=0.5`` as ``{name: ddim, eta: 0.5}``."""
-    if text is None:
-        return None
-    from zoo.config.compose import from_command_line
-
-    name, *arguments = text.split()
-    return {"name": name, **from_command_line(arguments).tree}

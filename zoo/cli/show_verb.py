@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from zoo import config
-from zoo.cli.model_argument import complete, is_file
+from zoo.cli.model_argument import complete, foreign_hint, is_file, shape_of
 from zoo.cli.output import as_json, table, terminal
 
 if TYPE_CHECKING:
@@ -22,55 +25,94 @@ if TYPE_CHECKING:
 def command(names: tuple[str, ...], layers: bool, shape: str | None, json_: bool) -> None:
     """A config in full, with every default; or how the size of a model comes about.
 
-    NAMES are configs, YAML files or files of weights, and key=value overrides for all of them.
+    NAMES are configs, YAML files or files of weights; key=value changes the one before it. Several are compared, and
+    a star marks what is not the same.
 
     \b
     zoo show ddpm-cifar10
     zoo show ddpm-cifar10 --layers
     zoo show ddpm-cifar10 ddpm-celeba-64 --layers
-    zoo show ddpm-cifar10 denoiser.channel_mult=[1,2,4] --layers
+    zoo show ddpm-cifar10 ddpm-cifar10 denoiser.channel_mult=[1,2,4] --layers
     """
-    models = [name for name in names if "=" not in name]
-    overrides = [name for name in names if "=" in name]
-    if not models:
-        raise click.UsageError("name a config to show, such as ddpm-cifar10")
-    trees = [_tree(model, overrides) for model in models]
+    asked = _asked(names)
+    titles = [" ".join((model, *changes)) for model, changes in asked]
+    trees = [_tree(model, changes) for model, changes in asked]
     if layers:
-        _layers(models, trees, shape, json_)
+        _layers(titles, trees, shape, json_)
+    elif shape is not None:
+        raise click.UsageError("--shape belongs to --layers")
     elif json_:
-        as_json(trees[0] if len(trees) == 1 else dict(zip(models, trees, strict=True)))
+        as_json(trees[0] if len(trees) == 1 else dict(zip(titles, trees, strict=True)))
+    elif len(trees) == 1:
+        _yaml(trees[0])
     else:
-        for model, tree in zip(models, trees, strict=True):
-            _yaml(model if len(models) > 1 else "", tree)
+        _compared(titles, trees)
 
 
-def _tree(model: str, overrides: list[str]) -> dict[str, Any]:
+def _asked(names: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """The models, each with the changes that follow it."""
+    asked: list[tuple[str, list[str]]] = []
+    for name in names:
+        if "=" not in name or Path(name).exists():
+            asked.append((name, []))
+        elif asked:
+            asked[-1][1].append(name)
+        else:
+            raise click.UsageError(f"name a config before {name!r}, such as ddpm-cifar10")
+    return asked
+
+
+def _tree(model: str, changes: Sequence[str]) -> dict[str, Any]:
     if not is_file(model):
-        return config.resolve(config.load(model, command_line=overrides))
-    from zoo.header import read_config
+        return config.resolve(config.load(model, command_line=changes))
+    from zoo.header import CheckpointError, read_config
 
-    return dict(read_config(model))
+    try:
+        tree = read_config(model)
+    except CheckpointError as error:
+        raise click.ClickException(f"{error}{foreign_hint(model)}") from error
+    return config.resolve(config.load(tree, command_line=changes)) if changes else tree
 
 
-def _yaml(title: str, tree: dict[str, Any]) -> None:
-    text = (f"# {title}\n" if title else "") + config.dump(tree)
+def _yaml(tree: Mapping[str, Any]) -> None:
+    text = config.dump(tree)
     if not terminal():
         click.echo(text, nl=False)
         return
     from rich.console import Console
     from rich.syntax import Syntax
 
-    Console().print(Syntax(text, "yaml", background_color="default", word_wrap=True))
+    Console().print(Syntax("", "yaml", theme="ansi_dark").highlight(text), end="", soft_wrap=True)
 
 
-def _layers(models: list[str], trees: list[dict[str, Any]], shape: str | None, json_: bool) -> None:
+def _compared(titles: Sequence[str], trees: Sequence[Mapping[str, Any]]) -> None:
+    flat = [dict(_leaves("", tree)) for tree in trees]
+    rows = []
+    for key in dict.fromkeys(key for one in flat for key in one):
+        cells = [one.get(key, "-") for one in flat]
+        rows.append(("" if len(set(cells)) == 1 else "*", key, *cells))
+    table("", ("", "key", *titles), rows, prose=range(2, len(titles) + 2))
+
+
+def _leaves(path: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping) and value:
+        for key, below in value.items():
+            yield from _leaves(f"{path}.{key}" if path else key, below)
+    else:
+        yield path, value if isinstance(value, str) else json.dumps(value)
+
+
+def _layers(titles: Sequence[str], trees: Sequence[dict[str, Any]], shape: str | None, json_: bool) -> None:
     from zoo.description import compare, describe
     from zoo.factory import assemble
 
-    if len(models) > 2:
-        raise click.UsageError(f"--layers compares two models, got {len(models)}")
-    size = _shape(shape)
-    tables = [describe(assemble(tree, empty=True), size, name=model) for model, tree in zip(models, trees, strict=True)]
+    if len(trees) > 2:
+        raise click.UsageError(f"--layers compares two models, got {len(trees)}")
+    for title, tree in zip(titles, trees, strict=True):
+        if shape is None and (tree.get("shape") is None or None in tree["shape"]):
+            raise click.UsageError(f"{title} leaves the shape of a sample open: add --shape, such as --shape 128,860")
+    size = shape_of(shape)
+    tables = [describe(assemble(tree, empty=True), size, name=title) for title, tree in zip(titles, trees, strict=True)]
     if len(tables) == 2:
         both = compare(*tables)
         if json_:
@@ -83,15 +125,6 @@ def _layers(models: list[str], trees: list[dict[str, Any]], shape: str | None, j
         _alone(tables[0])
 
 
-def _shape(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(int(side) for side in text.split(","))
-    except ValueError:
-        raise click.UsageError(f"--shape: expected numbers such as 3,32,32, got {text!r}") from None
-
-
 def _alone(one: Description) -> None:
     from zoo.description import HEADER
 
@@ -101,19 +134,17 @@ def _alone(one: Description) -> None:
 
 
 def _side_by_side(both: SideBySide) -> None:
-    heads = ("part", "size", "channels", "blocks", "attention", "params", "MACs", "train act.", "infer act.")
+    from zoo.description import HEADER
+
     rows: list[tuple[str, ...]] = []
     for left, right in both.rows():
-        cells = [("",) * 9 if row is None else row.cells() for row in (left, right)]
-        pairs = [_differing(a, b) for a, b in zip(cells[0][1:], cells[1][1:], strict=True)]
+        cells = [("",) * len(HEADER) if row is None else row.cells() for row in (left, right)]
+        pairs = [a if a == b else f"{a or '-'}\n{b or '-'}" for a, b in zip(cells[0][1:], cells[1][1:], strict=True)]
         rows.append((cells[0][0] or cells[1][0], *pairs))
-    rows.insert(-1, ("",) * len(heads))
+    rows.insert(-1, ("",) * len(HEADER))
     ratios = both.ratios()
     times = [f"x {ratios[key]:.3g}" for key in ("parameters", "macs", "saved_bytes", "peak_bytes")]
-    rows.append((f"{both.b.name} / {both.a.name}", "", "", "", "", *times))
-    sizes = [" x ".join(map(str, side.shape)) for side in (both.a, both.b)]
-    table(f"{both.a.name} ({sizes[0]}) | {both.b.name} ({sizes[1]})", heads, rows, right=range(1, len(heads)))
-
-
-def _differing(a: str, b: str) -> str:
-    return a if a == b else f"{a or '-'} | {b or '-'}"
+    rows.append(("ratio", "", "", "", "", *times))
+    a, b = (f"{side.name} ({' x '.join(map(str, side.shape))})" for side in (both.a, both.b))
+    title = f"{a}\nbelow it, where it differs: {b}" if terminal() else f"{a} | {b}"
+    table(title, HEADER, rows, right=range(1, len(HEADER)))

@@ -36,24 +36,37 @@ def command(config: str, overrides: tuple[str, ...], out: Path | None, fresh: bo
     folder = out or Path("runs") / Path(config).stem
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=12),
         MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]:.4f}  lr {task.fields[rate]:.1e}  {task.fields[speed]:.0f} images/s"),
+        TextColumn("{task.fields[told]}"),
         TimeRemainingColumn(),
     )
+    saved = 0
     with bar(*columns) as progress:
-        task = progress.add_task("training", total=None, loss=float("nan"), rate=0.0, speed=0.0)
-        for event in events(config, out=folder, command_line=overrides, device=device, resume=not fresh):
-            match event:
-                case Started():
-                    where = f", from step {event.step}" if event.step else ""
-                    note(f"{event.data}; {event.parameters:,} parameters on {event.device}{where}")
-                    progress.update(task, total=event.steps, completed=event.step)
-                case Stepped():
-                    speed, rate = event.images_per_second, event.learning_rate
-                    progress.update(task, completed=event.step, loss=event.loss, rate=rate, speed=speed)
-                case Sampled() | Saved():
-                    progress.update(task, description=f"training ({event.path.name})")
-                case Finished():
-                    progress.update(task, completed=event.step)
-                    note(f"{event.path}: trained for {event.step} steps")
+        task = progress.add_task("training", total=None, told="")
+        try:
+            for event in events(config, out=folder, command_line=overrides, device=device, resume=not fresh):
+                match event:
+                    case Started():
+                        where = f", from step {event.step}" if event.step else ""
+                        note(f"{event.data}; {event.parameters:,} parameters on {event.device}{where}")
+                        progress.update(task, total=event.steps, completed=event.step)
+                        saved = event.step
+                    case Stepped():
+                        told = (
+                            f"loss {event.loss:.4f} lr {event.learning_rate:.1e} {event.images_per_second:.0f} images/s"
+                        )
+                        progress.update(task, completed=event.step, told=told)
+                    case Sampled():
+                        note(f"step {event.step}: samples in {event.path}")
+                    case Saved():
+                        saved = event.step
+                        if progress.disable:
+                            note(f"step {event.step}: saved {event.path}")
+                    case Finished():
+                        progress.update(task, completed=event.step)
+                        note(f"{event.path}: trained for {event.step} steps")
+        except KeyboardInterrupt:
+            if saved:
+                note(f"{folder} holds step {saved}; the same command goes on from there")
+            raise

@@ -75,7 +75,7 @@ def command(
     if out.suffix == ".png" and not (len(size) == 3 and size[0] in (1, 3)):
         other = out.with_suffix(".safetensors").name
         raise click.UsageError(f"--out: samples of shape {tuple(size)} are no pictures; save them as {other!r}")
-    n = _rows(conditions) or number or (8 * len(chosen) if chosen else 16)
+    n = _rows(conditions) or number or (4 * len(chosen) if chosen else 16)
     settings: dict[str, Any] = {
         "sampler": spec_of(sampler),
         "steps": steps,

@@ -184,7 +184,7 @@ class TestSample:
     @pytest.mark.parametrize(
         ("arguments", "size"),
         [
-            ((), (78, 98)),  # eight of each class, a class a row
+            ((), (38, 98)),  # eight of each class, a class a row
             (("-n", "10"), (98, 8)),  # one of each, side by side
             (("-n", "9", "--labels", "3"), (28, 28)),  # a square
             (("-n", "4", "--labels", "0,1"), (18, 18)),
@@ -194,6 +194,17 @@ class TestSample:
         small = ("denoiser.base_channels=8", "--steps", "1", "--random-weights")
         assert zoo("sample", "ddpm-digits", *small, "--out", "x.png", *arguments).code == 0
         assert Image.open(tmp_path / "x.png").size == size
+
+    @pytest.mark.parametrize(("n", "labels"), [(4, [0, 0, 1, 1]), (2, [0, 1]), (1, [0]), (5, [0, 1, 0, 1, 0])], ids=str)
+    def test_labels_are_dealt_evenly(
+        self, zoo: Zoo, monkeypatch: pytest.MonkeyPatch, n: int, labels: list[int]
+    ) -> None:
+        seen = []
+        walk = library.walk
+        monkeypatch.setattr(library, "walk", lambda *args, **settings: seen.append(settings) or walk(*args, **settings))
+        small = ("denoiser.base_channels=8", "--steps", "1", "--random-weights", "--out", "x.png")
+        assert zoo("sample", "ddpm-digits", *small, "-n", str(n), "--labels", "0,1").code == 0
+        assert seen[0]["labels"] == labels
 
     def test_a_full_disk_leaves_the_old_picture(
         self, zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -105,7 +105,8 @@ def _explained(error: Exception) -> int:
         fail(str(error))
         return 2
     if isinstance(error, OSError):
-        fail(f"{error.filename}: {(error.strerror or str(error)).lower()}" if error.filename else str(error))
+        reason = (error.strerror or str(error)).lower()
+        fail(f"{error.filename}: {reason}" if error.filename else reason)
         return 2
     first = str(error).partition("\n")[0]
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":

@@ -43,7 +43,7 @@ def foreign_hint(model: str) -> str:
     """What to do with a file that the zoo did not write, as the next line of a message; else empty."""
     from zoo.header import is_model
 
-    if not Path(model).is_file() or is_model(model):
+    if not Path(model).is_file() or not Path(model).stat().st_size or is_model(model):
         return ""
     return "\n    'zoo convert' makes a model of other people's weights"
 

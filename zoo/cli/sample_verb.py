@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +61,7 @@ def command(
     zoo sample runs/cat/model.safetensors --out cats.png --seed 7
     zoo sample voice.safetensors --cond features.safetensors --out mel.safetensors
     """
-    if out.suffix not in (".png", ".safetensors"):
+    if out.suffix.lower() not in (".png", ".safetensors"):
         raise click.UsageError(f"--out: {out.name!r} is neither a .png nor a .safetensors file")
     check_out(out)
     size: tuple[int | None, ...] | None = shape_of(shape)
@@ -72,7 +72,7 @@ def command(
     size = size or _as_long(diffusion, conditions) or diffusion.shape
     if size is None or None in size:
         raise click.UsageError(f"{model} leaves the shape of a sample open: add --shape, such as --shape 128,860")
-    if out.suffix == ".png" and not (len(size) == 3 and size[0] in (1, 3)):
+    if out.suffix.lower() == ".png" and not (len(size) == 3 and size[0] in (1, 3)):
         other = out.with_suffix(".safetensors").name
         raise click.UsageError(f"--out: samples of shape {tuple(size)} are no pictures; save them as {other!r}")
     n = _rows(conditions) or number or (4 * len(chosen) if chosen else 16)
@@ -86,8 +86,7 @@ def command(
         **conditions,
     }
     if chosen:
-        # one row a class
-        settings["labels"] = [chosen[index * len(chosen) // n] for index in range(n)]
+        settings["labels"] = _dealt(n, chosen)
     began = time.perf_counter()
     images, nfe = _walk(diffusion, n, settings)
     seconds = time.perf_counter() - began
@@ -136,6 +135,12 @@ def _walk(diffusion: Diffusion, n: int, settings: dict[str, Any]) -> tuple[Tenso
     return diffusion.scaling.decode(moment.x_t), moment.nfe
 
 
+def _dealt(n: int, classes: Sequence[int]) -> list[int]:
+    """A label for each sample: as many of each class, one class after the other, or in turns when that is uneven."""
+    each, left = divmod(n, len(classes))
+    return [classes[index % len(classes) if left else index // each] for index in range(n)]
+
+
 def _columns(n: int, classes: int) -> int | None:
     """A row for each class, all of them in one row when there is one of each; else about square."""
     if classes < 2 or n % classes:
@@ -150,7 +155,7 @@ def _save(images: Tensor, out: Path, columns: int | None) -> None:
     from zoo.images import grid, save_png
 
     try:
-        if out.suffix == ".png":
+        if out.suffix.lower() == ".png":
             save_png(grid(images, columns), out)
         else:
             content = save({"samples": images.cpu().contiguous()})

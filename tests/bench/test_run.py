@@ -268,6 +268,18 @@ def test_samples_are_judged_as_pictures():
     assert judge.distance(5 * samples) == judge.distance((5 * samples).clamp(-1, 1))
 
 
+def test_the_floor_has_the_classes_of_the_samples():
+    small = {"name": "classifier", "epochs": 3, "base_channels": 4, "dimensions": 4}
+    quality = Quality(data="digits", features=small, samples=40)
+    noise = torch.randn(40, 1, 8, 8)
+    even, zeros = (
+        Judge(quality, (1, 8, 8), 0, labels).yardstick("m", noise).floor for labels in (list(range(10)), [0])
+    )
+    assert zeros > 3 * even
+    with pytest.raises(ZooError, match="40 samples of class 11 need as many"):
+        Judge(quality, (1, 8, 8), 0, [11])
+
+
 def test_data_that_is_not_there_leaves_the_rest(judged):
     card = judged(data="mnist")
     assert [row.status for row in card.rows] == ["ok", "ok"]

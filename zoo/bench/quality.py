@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,6 +48,19 @@ class Yardstick:
     reason: str = ""
 
 
+def _of_classes(wanted: Sequence[int], rows: Tensor, labels: Tensor) -> Tensor:
+    """The first of the rows that have these classes, as many of each."""
+    chosen = []
+    for label, count in Counter(wanted).items():
+        found = rows[labels == label][:count]
+        if len(found) < count:
+            raise ZooError(
+                f"quality.samples: {count} samples of class {label} need as many real ones, there are {len(found)}"
+            )
+        chosen.append(found)
+    return torch.cat(chosen)
+
+
 def measure(quality: Quality) -> str:
     """The name of the distance: Frechet distance, and in whose features."""
     name = quality.features["name"] if isinstance(quality.features, Mapping) else quality.features
@@ -60,13 +74,17 @@ class Judge:
         quality: what the suite asks for.
         shape: of one sample.
         seed: of the halves.
+        labels: the classes that are dealt to the samples in turn; the floor's draws have as many of each. None draws
+            any.
 
     Raises:
         ZooError: the data cannot be had, does not fit, or is too little.
         RegistryError: likewise, for the arguments of its factories.
     """
 
-    def __init__(self, quality: Quality, shape: Sequence[int | None] | None, seed: int) -> None:
+    def __init__(
+        self, quality: Quality, shape: Sequence[int | None] | None, seed: int, labels: Sequence[int] | None = None
+    ) -> None:
         self._quality = quality
         dataset = datasets.build(quality.data, path="quality.data", shape=shape)
         generator = torch.Generator().manual_seed(seed)
@@ -77,16 +95,20 @@ class Judge:
             )
         examples = [dataset[index] for index in order]
         images = torch.stack([example["x_0"] for example in examples])
-        labels = torch.tensor([int(example["labels"]) for example in examples])
+        labels_of = torch.tensor([int(example["labels"]) for example in examples])
         self._features: Features = extractors.build(
-            quality.features, path="quality.features", images=images, labels=labels
+            quality.features, path="quality.features", images=images, labels=labels_of
         )
         self._about = dataset.describe()
         self._range = float(images.min()), float(images.max())
         real = self._features(images)
         self._real, spare = Moments.of(real[len(real) // 2 :]), real[: len(real) // 2]
-        draws = [torch.randperm(len(spare), generator=generator)[: quality.samples] for _ in range(_DRAWS)]
-        self._floors = [self._distance(spare[rows]) for rows in draws]
+        wanted = None if labels is None else [labels[row % len(labels)] for row in range(quality.samples)]
+        self._floors = []
+        for _ in range(_DRAWS):
+            mixed = torch.randperm(len(spare), generator=generator)
+            rows = mixed[: quality.samples] if wanted is None else _of_classes(wanted, mixed, labels_of[mixed])
+            self._floors.append(self._distance(spare[rows]))
 
     def distance(self, samples: Tensor) -> float:
         """The distance of samples: (N, C, H, W) in data space, cut to the range of the real ones as a picture is."""

@@ -170,7 +170,7 @@ def _judge(choice: ModelChoice, suite: Suite, subject: Subject, found: _Found) -
     quality = suite.quality
     assert quality is not None
     try:
-        judge = Judge(quality, subject.model.shape, suite.seed)
+        judge = Judge(quality, subject.model.shape, suite.seed, suite.labels)
     except (ZooError, RegistryError) as error:
         found.yardsticks.append(
             Yardstick(choice.title, measure(quality), quality.samples, reason=f"refused: {in_one_line(error)}")

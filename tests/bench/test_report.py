@@ -133,14 +133,14 @@ def test_what_is_no_card_is_refused(tmp_path, text):
 
 def test_startup_is_compared_with_its_budget():
     rows = [
-        StartupRow("python", 0.02, 0.01, False),
-        StartupRow("import zoo", 0.05, 0.04, False),
-        StartupRow("zoo list", 0.5, 0.4, True),
-        StartupRow("zoo", None, None, None, "no such command"),
+        StartupRow("python", 0.02, 0.01, 0.02, False),
+        StartupRow("import zoo", 0.05, 0.04, 0.03, False),
+        StartupRow("zoo list", 0.5, 0.4, 0.2, True),
+        StartupRow("zoo", None, None, None, None, "no such command"),
     ]
     lines = [line.split() for line in card_with([], startup=rows).table().splitlines()]
-    assert lines[3] == ["import", "zoo", "50.0", "40.0", "30.0", "not", "loaded", "yes"]
-    assert lines[4] == ["zoo", "list", "500", "400", "480", "loaded", "no"]
+    assert lines[3] == ["import", "zoo", "50.0", "40.0", "30.0", "30.0", "not", "loaded", "yes"]
+    assert lines[4] == ["zoo", "list", "500", "400", "200", "480", "loaded", "no"]
     assert lines[5] == ["zoo", "failed:", "no", "such", "command"]
 
 

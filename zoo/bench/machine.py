@@ -40,7 +40,9 @@ def versions() -> dict[str, str | None]:
 
 def command() -> str:
     """How this process was started, to be typed again."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    script = Path(sys.argv[0])
+    started = ["python", "-m", script.parent.name] if script.name == "__main__.py" else [script.name]
+    return shlex.join([*started, *sys.argv[1:]])
 
 
 def _cpu() -> str:

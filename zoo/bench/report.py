@@ -158,6 +158,7 @@ class Card:
             "process": [row.command for row in rows],
             "ms": [_number(row.seconds, 1e3) for row in rows],
             "min ms": [_number(row.seconds_min, 1e3) for row in rows],
+            "CPU ms": [_number(row.cpu, 1e3) for row in rows],
             "beyond Python, ms": [_number(one, 1e3) for one in added],
             "torch": [loaded[row.loads_torch] for row in rows],
             f"below {budget:g} s": within,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -72,6 +73,7 @@ class StartupRow:
         command: what it did.
         seconds: the median, Python's own start included.
         seconds_min: the least.
+        cpu: seconds of processor time, the median.
         loads_torch: whether torch was imported.
         reason: why it could not be measured; empty when it was.
     """
@@ -79,6 +81,7 @@ class StartupRow:
     command: str
     seconds: float | None
     seconds_min: float | None
+    cpu: float | None
     loads_torch: bool | None
     reason: str = ""
 
@@ -86,15 +89,19 @@ class StartupRow:
 def startup(command: str, *, repeats: int) -> StartupRow:
     """Run one of :data:`COMMANDS` in new processes, one after the other; the first is not counted."""
     at_exit = "import atexit, sys; atexit.register(lambda: sys.stderr.write('\\n' + str('torch' in sys.modules)))"
-    walls = []
+    walls, cpus = [], []
     for _ in range(repeats + 1):
-        began = time.perf_counter()
+        began, before = time.perf_counter(), os.times()
         done = subprocess.run(
             [sys.executable, "-c", f"{at_exit}\n{COMMANDS[command]}"], capture_output=True, text=True, check=False
         )
         walls.append(time.perf_counter() - began)
+        after = os.times()
+        cpus.append(after.children_user + after.children_system - before.children_user - before.children_system)
         said = [line for line in done.stderr.splitlines() if line.strip()]
         if done.returncode:
-            return StartupRow(command, None, None, None, said[-2] if len(said) > 1 else f"exit code {done.returncode}")
-    counted = walls[1:]
-    return StartupRow(command, statistics.median(counted), min(counted), said[-1] == "True")
+            return StartupRow(
+                command, None, None, None, None, said[-2] if len(said) > 1 else f"exit code {done.returncode}"
+            )
+    walls, cpus = walls[1:], cpus[1:]
+    return StartupRow(command, statistics.median(walls), min(walls), statistics.median(cpus), said[-1] == "True")

@@ -251,6 +251,15 @@ class TestTrainAndCheck:
         assert "bad.yaml:3:10: sampler.name: unknown sampler 'pdnm'" in result.err
         assert json.loads(zoo("check", "bad.yaml", "--json").out)["bad.yaml"]
 
+    def test_check_finds_values_that_make_no_sense(self, zoo: Zoo, tmp_path: Path) -> None:
+        lines = ["inherits: [tiny-unet]", "sampler: {name: ddim, eta: 5.0}", "training: {steps: 0}"]
+        (tmp_path / "odd.yaml").write_text("\n".join(lines))
+        result = zoo("check", "odd.yaml")
+        assert result.code == 2
+        assert result.err == (
+            "error: sampler: 'ddim': eta must lie in 0..1, got 5\nerror: training.steps must be from 1, got 0\n"
+        )
+
     def test_check_finds_a_flipped_bit(self, zoo: Zoo, tmp_path: Path) -> None:
         path = tmp_path / "m.safetensors"
         library.save(library.build("tiny-unet"), path)

@@ -1,5 +1,6 @@
 """Killed at any moment, a run goes on to the same weights, samples and log."""
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -90,20 +91,17 @@ def dying_at(operation):
         setattr(module, name, fatal(getattr(module, name)))
 
 
-# 20 steps make about 90 such calls; a prime stride meets every kind of them
-@pytest.mark.parametrize(
-    "operations",
-    [(1, 19, 30, 48), pytest.param(tuple(range(1, 90)), marks=pytest.mark.slow)],
-    ids=["few", "all"],
-)
-def test_killed_before_any_write(whole, small, tmp_path, operations):
-    for operation in operations:
+@pytest.mark.parametrize("stride", [23, pytest.param(1, marks=pytest.mark.slow)])
+def test_killed_before_any_write(whole, small, tmp_path, stride):
+    for operation in itertools.count(1, stride):
         out = tmp_path / str(operation)
 
         def work(out=out, operation=operation):
             dying_at(operation)
             train(small, out=out, device="cpu")
 
-        assert in_child(work) == 9, operation
+        if in_child(work) == 0:
+            break
         train(small, out=out, device="cpu")
         assert_same(out, whole[0])
+    assert operation > 60, "a run of 20 steps was over after fewer writes than it needs"

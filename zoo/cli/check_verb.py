@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -44,9 +45,25 @@ def _problems(path: str) -> list[str]:
     try:
         if is_file(path) or (Path(path).suffix == ".safetensors"):
             return _of_weights(path)
-        return [str(problem) for problem in config.check(config.load(path))]
+        loaded = config.load(path)
+        return [str(problem) for problem in config.check(loaded)] or _of_values(config.resolve(loaded))
     except (RegistryError, ZooError) as error:
         return [f"{error}{foreign_hint(path) if is_file(path) else ''}"]
+
+
+def _of_values(tree: dict[str, Any]) -> list[str]:
+    """What only building finds: values of the right type that make no sense. No weight is made for it."""
+    from zoo.core.errors import ZooError
+    from zoo.factory import assemble
+    from zoo.training.settings import Settings
+
+    problems = []
+    for attempt in (lambda: assemble(tree, empty=True), lambda: Settings(**tree.get("training", {}))):
+        try:
+            attempt()
+        except (RegistryError, ZooError) as error:
+            problems.append(str(error))
+    return problems
 
 
 def _of_weights(path: str) -> list[str]:

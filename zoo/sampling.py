@@ -112,7 +112,11 @@ def walk(
     if start is None and start_t is not None:
         raise ShapeError("start_t belongs to start: give the clean data to be noised")
     if given is not None:
+        if not given.ndim or not given.is_floating_point():
+            raise ShapeError(f"the start must be floating point, (n, ...); got {given.dtype} of {tuple(given.shape)}")
         n = given.shape[0]
+    if not isinstance(n, int) or n < 0:
+        raise ShapeError(f"n: expected a whole number of samples from 0, got {n}")
     full = (n, *_shape(model, shape, given))
     rule = _sampler(model, sampler)
     grid = _grid(model, steps, spacing, times)
@@ -122,12 +126,14 @@ def walk(
         grid, x = _shallow(model, grid, start, start_t, source)
     else:
         x = x_T.to(model.device) if x_T is not None else _prior(model, grid[0], full, source)
-    training = model.training
+    training = [module for module in model.modules() if module.training]
     model.eval()
     try:
         yield from walk_grid(rule, denoise, x, grid, source)
     finally:
-        model.train(training)
+        # One by one: a part that was frozen in eval mode stays so
+        for module in training:
+            module.training = True
 
 
 def _shape(model: Diffusion, shape: Sequence[int] | None, given: Tensor | None) -> tuple[int, ...]:
@@ -195,7 +201,8 @@ def _conditions(model: Diffusion, n: int, cond: Mapping[str, Any]) -> dict[str, 
     for name, value in cond.items():
         if value is None:
             continue
-        if isinstance(value, int | float | list | tuple):
+        # __array__: numpy's arrays and numbers
+        if isinstance(value, int | float | list | tuple | range) or hasattr(value, "__array__"):
             value = torch.as_tensor(value)
         if isinstance(value, Tensor):
             value = value.expand(n) if value.ndim == 0 else value

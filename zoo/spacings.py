@@ -222,14 +222,17 @@ class Karras:
 def _noise_range(schedule: Schedule, sigma_max: float | None, sigma_min: float | None) -> tuple[Tensor, Tensor]:
     """The greatest and least sigma / alpha of a walk, both positive and finite."""
     ends = torch.tensor([schedule.t_max, schedule.t_min], dtype=torch.float64)
-    high, low = schedule(ends).nsr.tolist()
-    high = high if sigma_max is None else sigma_max
-    low = low if sigma_min is None else sigma_min
+    most, least = schedule(ends).nsr.tolist()
+    high = most if sigma_max is None else sigma_max
+    low = least if sigma_min is None else sigma_min
     if not 0 < low < high < float("inf"):
         raise SpacingError(
             f"sigma / alpha must fall from a finite sigma_max to a positive sigma_min, got {high:g} and {low:g}; "
             "set sigma_max and sigma_min"
         )
+    # A hair of slack: a number that was read off the schedule may be rounded
+    if high > most * (1 + 1e-6):
+        raise SpacingError(f"sigma_max: the schedule's sigma / alpha ends at {most:g}, got {high:g}")
     return torch.tensor(high, dtype=torch.float64), torch.tensor(low, dtype=torch.float64)
 
 

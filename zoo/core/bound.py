@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.core.errors import ZooError
+from zoo.core.errors import ShapeError, ZooError
 from zoo.core.grid import GridPoint
 from zoo.core.parameterization import Parameterization, Prediction
 from zoo.core.sampler import Denoise
@@ -85,6 +85,15 @@ class Bound:
         scale = self.parameterization.c_in(at)
         x = x_t if scale == 1.0 else x_t * scale
         out = self.network(x if self.dtype is None else x.to(self.dtype), t, **cond)
+        if self.parameterization.learned_variance:
+            fits = out.ndim > 1 and out.shape == (len(x_t), 2 * x_t.shape[1], *x_t.shape[2:])
+        else:
+            fits = out.shape == x_t.shape
+        if not fits:
+            raise ShapeError(
+                f"the network made {tuple(out.shape)} of x of shape {tuple(x_t.shape)}; expected the same shape, or "
+                "twice the channels under a parameterization with learned_variance: true"
+            )
         return out.to(x_t.dtype)
 
 
@@ -95,7 +104,8 @@ def null_of(name: str, value: Tensor) -> Tensor:
     """
     if name == "lengths":
         return value
-    return torch.zeros_like(value) if value.is_floating_point() else torch.full_like(value, -1)
+    # int64, since an unsigned type would turn -1 into a class
+    return torch.zeros_like(value) if value.is_floating_point() else torch.full_like(value, -1, dtype=torch.int64)
 
 
 class Guidance(ABC):

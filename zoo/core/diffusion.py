@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from registry import parameterizations, schedules
 from zoo.core.bound import Bound, ConditionError, Guidance, guided
 from zoo.core.conditioner import Conditioner
+from zoo.core.errors import ShapeError
 from zoo.core.parameterization import Parameterization, Prediction
 from zoo.core.sampler import Denoise, Sampler
 from zoo.core.scaling import Identity, Scaling
@@ -228,6 +229,10 @@ class Diffusion(nn.Module):
     @staticmethod
     def _times(t: Tensor | float, x: Tensor) -> Tensor:
         time = torch.as_tensor(t, dtype=torch.float64, device=x.device)
+        if time.ndim and time.shape != x.shape[:1]:
+            raise ShapeError(
+                f"t: expected one time, or one for each of {len(x)} samples, got shape {tuple(time.shape)}"
+            )
         return time.expand(x.shape[0]) if time.ndim == 0 else time
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -24,10 +25,12 @@ def seeds(seed: int | Sequence[int], n: int) -> list[int]:
     whatever n is, and neighbouring seeds share no samples. A sequence is taken as it is, one seed a sample.
 
     Raises:
-        NoiseError: when a sequence has another length than n.
+        NoiseError: when a sequence has another length than n, or the seed is no whole number.
     """
-    if isinstance(seed, int):
-        return [_mix((seed * 0x9E3779B97F4A7C15 + index * 0xD1B54A32D192ED03) & _MASK) for index in range(n)]
+    if isinstance(seed, int | Integral):  # numpy's too
+        return [_mix((int(seed) * 0x9E3779B97F4A7C15 + index * 0xD1B54A32D192ED03) & _MASK) for index in range(n)]
+    if not hasattr(seed, "__len__"):
+        raise NoiseError(f"seed: expected a whole number or one a sample, got {seed}")
     if len(seed) != n:
         raise NoiseError(f"seed: {len(seed)} seeds for {n} samples; give one seed for all or one each")
     return [int(one) for one in seed]

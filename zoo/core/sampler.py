@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from torch import Tensor
@@ -116,13 +117,18 @@ def walk(sampler: Sampler[Any], denoise: Denoise, x: Tensor, grid: Grid, noise: 
         N + 1 moments, the start first.
 
     Raises:
-        GridError: when the grid holds a point that the sampler cannot leave.
+        GridError: when the grid holds a point that the sampler cannot leave, or rises under a stochastic rule.
     """
     total = len(grid) - 1
     if not sampler.from_pure_noise and any(point.alpha == 0 for point in grid.points[:-1]):
         raise GridError(
             f"{type(sampler).__name__} cannot step from pure noise (alpha = 0): "
             "take ddim or unipc, or a spacing whose first time has some signal left"
+        )
+    if sampler.stochastic and any(next.nsr > now.nsr for now, next in pairwise(grid.points)):
+        raise GridError(
+            f"{type(sampler).__name__} draws noise on its way down and cannot walk up (inversion): "
+            "take falling times, or ddim with eta = 0"
         )
     counted = Counted(denoise if sampler.reads_score else _folding(denoise))
     state = sampler.init()

@@ -40,7 +40,9 @@ class VP(Schedule):
         # -2 log alpha = log(1 + nsr^2) = a t^2 + b t, solved in the form without cancellation
         a, b = (self.beta_max - self.beta_min) / 2, self.beta_min
         y = torch.log1p(nsr.double() ** 2)
-        return (2 * y / (b + (b * b + 4 * a * y).sqrt())).nan_to_num(nan=1.0).clamp(0, 1)
+        t = 2 * y / (b + (b * b + 4 * a * y).sqrt())
+        # 0 / 0 at clean data where beta_min = 0, inf / inf at pure noise
+        return t.where(y > 0, 0.0).where(y.isfinite(), 1.0).clamp(0, 1)
 
 
 class VPCosine(Schedule):

@@ -234,7 +234,10 @@ def _shallow(model: Diffusion, grid: Grid, start: Tensor, start_t: float | None,
         # old voice code's does, is walked as it is
         grid = Grid((at, *below), grid.schedule)
     if len(grid) < 2:
-        raise NoiseError(f"start_t: no time of the walk lies below {at.t:g}; take more steps or a larger start_t")
+        raise NoiseError(
+            f"start_t: no time of the walk lies below {at.t:g}; take more steps or a larger start_t "
+            "(to walk up from clean data, an inversion, pass it as x_T)"
+        )
     dtype = torch.float64 if start.dtype == torch.float64 else _arithmetic(model)
     x_0 = model.scaling.encode(start.to(model.device, dtype))
     return grid, at.alpha * x_0 + at.sigma * noise(x_0, at, at)

@@ -247,7 +247,8 @@ class Respaced:
     Within a section of length L and count c the stride is (L - 1) / (c - 1), rounded to whole times.
 
     Args:
-        sections: one count a section, from the data to the noise; None makes one section of N.
+        sections: one count a section, from the data to the noise, which then decide the number of steps; None makes
+            one section of N.
     """
 
     sections: Sequence[int] | None = None

@@ -109,3 +109,21 @@ def test_vp_without_noise_is_clean_at_beta_min_zero() -> None:
 def test_cfg_refuses_settings_without_meaning(settings: dict[str, float]) -> None:
     with pytest.raises(ArgumentError, match="must be"):
         guidances.build({"name": "cfg", **settings})
+
+
+@pytest.mark.parametrize("t", [-1.5, 1000.0])
+def test_a_time_that_the_schedule_has_not(t):
+    x = torch.zeros(2, 1, 4, 4)
+    with pytest.raises(ShapeError, match=r"t: the schedule has times -1\.\.999, got"):
+        zoo.Diffusion.wrap(lambda x, t: x).add_noise(x, x, t)
+
+
+def test_noise_of_another_shape():
+    x = torch.zeros(2, 1, 4, 4)
+    with pytest.raises(ShapeError, match="eps must have the shape of x_0"):
+        zoo.Diffusion.wrap(lambda x, t: x).loss(x, t=1, eps=x[:1])
+
+
+def test_a_condition_that_the_network_does_not_take():
+    with pytest.raises(ConditionError, match="colour: UNet takes no such condition; it takes labels"):
+        zoo.sample(zoo.build("tiny-unet"), 1, colour=torch.zeros(1), steps=1)

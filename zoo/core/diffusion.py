@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -140,9 +141,17 @@ class Diffusion(nn.Module):
 
     def conditions(self, **cond: Any) -> dict[str, Any]:
         """The conditions as the denoiser takes them: through the conditioner, unless ``cond`` is given."""
-        if self.conditioner is None or not cond or "cond" in cond:
-            return cond
-        return dict(self.conditioner(**cond))
+        if self.conditioner is not None and cond and "cond" not in cond:
+            cond = dict(self.conditioner(**cond))
+        taken = inspect.signature(self.denoiser.forward).parameters
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
+            for name in cond:
+                if name not in taken:
+                    known = ", ".join(list(taken)[2:]) or "none"
+                    raise ConditionError(
+                        f"{name}: {type(self.denoiser).__name__} takes no such condition; it takes {known}"
+                    )
+        return cond
 
     def bind(self, *, guidance: Guidance | Sequence[Guidance] | None = None, **cond: Any) -> Denoise:
         """The model with its conditions and guidance closed over: what a sampler calls.
@@ -169,6 +178,7 @@ class Diffusion(nn.Module):
 
     def add_noise(self, x_0: Tensor, eps: Tensor, t: Tensor | float) -> Tensor:
         """x_t = alpha x_0 + sigma eps, for x_0, eps: (B, ...) and t: () or (B,)."""
+        _same_shape(x_0, eps)
         m = self.schedule(self._times(t, x_0)).like(x_0)
         return m.alpha * x_0 + m.sigma * eps
 
@@ -189,6 +199,7 @@ class Diffusion(nn.Module):
         Raises:
             ConditionError: for a learned variance on a continuous schedule, which has no step below t.
         """
+        _same_shape(x_0, eps)
         time = self._times(t, x_0)
         m = self.schedule(time).like(x_0)
         x_t = m.alpha * x_0 + m.sigma * eps
@@ -226,18 +237,32 @@ class Diffusion(nn.Module):
         out: Tensor = self.denoiser(x if self.dtype is None else x.to(self.dtype), label.to(precision), **cond)
         return out.to(x_t.dtype)
 
-    @staticmethod
-    def _times(t: Tensor | float, x: Tensor) -> Tensor:
+    def _times(self, t: Tensor | float, x: Tensor) -> Tensor:
         time = torch.as_tensor(t, dtype=torch.float64, device=x.device)
         if time.ndim and time.shape != x.shape[:1]:
             raise ShapeError(
                 f"t: expected one time, or one for each of {len(x)} samples, got shape {tuple(time.shape)}"
             )
+        # Looking at a number on a GPU would wait for it; there the walk's own grid has been checked already
+        if (
+            time.is_cpu
+            and time.numel()
+            and not self.schedule.t_clean <= time.min() <= time.max() <= self.schedule.t_max
+        ):
+            raise ShapeError(
+                f"t: the schedule has times {self.schedule.t_clean:g}..{self.schedule.t_max:g}, "
+                f"got {float(time.min()):g}..{float(time.max()):g}"
+            )
         return time.expand(x.shape[0]) if time.ndim == 0 else time
+
+
+def _same_shape(x_0: Tensor, eps: Tensor) -> None:
+    if eps.shape != x_0.shape:
+        raise ShapeError(f"eps must have the shape of x_0, {tuple(x_0.shape)}, got {tuple(eps.shape)}")
 
 
 def _mean_within(error: Tensor, lengths: Tensor) -> Tensor:
     """The mean over all axes but the first, of the first lengths[i] frames of the last axis: (B,)."""
     frames = error.flatten(1, -2).mean(1)  # (B, T)
     inside = torch.arange(frames.shape[1], device=frames.device) < lengths[:, None]
-    return torch.where(inside, frames, 0).sum(1) / lengths
+    return torch.where(inside, frames, 0).sum(1) / lengths.clamp(min=1)

@@ -232,6 +232,13 @@ samplers.lazy(
     facts={"order": 1, "nfe": "N", "stochastic": True, "pure_noise": True},
 )
 samplers.lazy(
+    "dpmpp-2m",
+    "zoo.samplers.dpmpp_2m:DPMpp2M",
+    summary="DPM-Solver++ (2M): second order from one evaluation a step, with or without noise.",
+    paper="Lu et al. 2022, arXiv 2211.01095",
+    facts={"order": 2, "nfe": "N", "stochastic": "eta > 0", "pure_noise": True},
+)
+samplers.lazy(
     "flow-rk",
     "zoo.samplers.flow_rk:FlowRK",
     summary="Runge-Kutta rules on the velocity of a straight path.",

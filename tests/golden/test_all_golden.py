@@ -37,7 +37,10 @@ def test_no_case_is_passed_over():
         "diffusers_ddpm_": 16,
         "diffusers_ddim_": 16,
         "diffusers_pndm_": 13,
+        "diffusers_dpmpp_2m_": 14,
+        "diffusers_sde_dpmpp_2m": 1,
         "diffusers_unipc_": 11,
+        "kd_dpmpp_2m_": 8,
         "unipc_": 12,
         "guided_": 15,
     }

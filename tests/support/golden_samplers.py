@@ -222,6 +222,32 @@ def _labelled_by_rounding(case: Case) -> Grid:
     return Grid(tuple(GridPoint(*row) for row in rows))
 
 
+def _diffusers_dpmpp(case: Case) -> Recipe:
+    config = case.args["config"]
+    sampler = {
+        "name": "dpmpp-2m",
+        "solver": config.get("solver_type", "midpoint"),
+        "eta": 1.0 if config.get("algorithm_type", "").startswith("sde") else 0.0,
+        "lower_order_final": config.get("lower_order_final", True),
+    }
+    # the grid is given row by row; under zero terminal SNR the reference's own table does not even fall to its end
+    walk = {"times": _labelled_by_rounding(case)}
+    return Recipe(sampler, walk, schedule="linear", parameterization=_diffusers_parameterization(case))
+
+
+def _k_diffusion(case: Case) -> Recipe:
+    options = case.args["kwargs"]
+    stochastic = case.args["fn"].endswith("_sde")
+    sampler = {
+        "name": "dpmpp-2m",
+        "solver": options.get("solver_type", "midpoint"),
+        "eta": options.get("eta", 1.0) if stochastic else 0.0,
+        "lower_order_final": False,
+    }
+    rows = [GridPoint(sigma, 1.0, sigma) for sigma in case.tensors["sigmas"].tolist()]
+    return Recipe(sampler, {"times": Grid(tuple(rows))}, schedule="edm", parameterization={"name": "x0"})
+
+
 def _unipc(case: Case) -> Recipe | None:
     solver, sample = case.args["solver"], case.args["sample"]
     if solver["variant"] == "vary_coeff":  # converges with order 1 only; not one of ours
@@ -269,7 +295,10 @@ FAMILIES = {
     "diffusers_ddpm_": _diffusers_ddpm,
     "diffusers_ddim_": _diffusers_ddim,
     "diffusers_pndm_": _diffusers_pndm,
+    "diffusers_dpmpp_2m_": _diffusers_dpmpp,
+    "diffusers_sde_dpmpp_2m": _diffusers_dpmpp,
     "diffusers_unipc_": _diffusers_unipc,
+    "kd_dpmpp_2m_": _k_diffusion,
     "unipc_": _unipc,
     "guided_": _guided,
 }

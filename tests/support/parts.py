@@ -25,7 +25,11 @@ REQUIRED: dict[str, dict[str, Spec]] = {
 
 # Settings worth a run of their own beside the defaults; choices among literals are found in the signature.
 VARIANTS: dict[str, dict[str, list[Spec]]] = {
-    "samplers": {"ddim": [{"eta": 1.0}], "unipc": [{"order": 1}, {"order": 3}, {"corrector": False}]},
+    "samplers": {
+        "ddim": [{"eta": 1.0}],
+        "dpmpp-2m": [{"eta": 1.0}],
+        "unipc": [{"order": 1}, {"order": 3}, {"corrector": False}],
+    },
     "scalings": {"mean-std": [{"mean": [0.5, 1.0], "std": [2.0, 0.5]}]},
 }
 

@@ -78,23 +78,48 @@ class Bound:
                 f"a network that predicts {type(self.parameterization).__name__.lower()} says nothing about eps at "
                 "sigma = 0: start or end above clean data, or use an eps, v or flow network"
             )
-        # The label stays at least float32: bfloat16 would round 999 to 1000
-        precision = torch.float64 if x_t.dtype == torch.float64 else torch.float32
-        label = self.parameterization.c_noise(at.t, at)
-        t = torch.full((x_t.shape[0],), float(label), dtype=precision, device=x_t.device)
-        scale = self.parameterization.c_in(at)
-        x = x_t if scale == 1.0 else x_t * scale
-        out = self.network(x if self.dtype is None else x.to(self.dtype), t, **cond)
-        if self.parameterization.learned_variance:
-            fits = out.ndim > 1 and out.shape == (len(x_t), 2 * x_t.shape[1], *x_t.shape[2:])
-        else:
-            fits = out.shape == x_t.shape
-        if not fits:
-            raise ShapeError(
-                f"the network made {tuple(out.shape)} of x of shape {tuple(x_t.shape)}; expected the same shape, or "
-                "twice the channels under a parameterization with learned_variance: true"
-            )
-        return out.to(x_t.dtype)
+        label = float(self.parameterization.c_noise(at.t, at))
+        t = torch.full((x_t.shape[0],), label, dtype=torch.float64, device=x_t.device)
+        return ask(self.network, self.parameterization, x_t, t, self.parameterization.c_in(at), cond, self.dtype)
+
+
+def ask(
+    network: Network,
+    parameterization: Parameterization,
+    x_t: Tensor,
+    label: Tensor,
+    c_in: Tensor | float,
+    cond: Mapping[str, Any],
+    dtype: torch.dtype | None,
+) -> Tensor:
+    """The raw output for x_t: (B, C, ...), in x_t's dtype: the one place where a network is called.
+
+    Args:
+        network: ``network(x, label, **cond)``.
+        parameterization: tells whether there are twice the channels.
+        x_t: what the network sees c_in times.
+        label: (B,) what it gets as its ``t``.
+        c_in: a number, or shaped to multiply x_t.
+        cond: its conditions.
+        dtype: what it computes in; None for x_t's.
+
+    Raises:
+        ShapeError: when the output has another shape.
+    """
+    # The label stays at least float32: bfloat16 would round 999 to 1000
+    label = label.to(torch.float64 if x_t.dtype == torch.float64 else torch.float32)
+    x = x_t if isinstance(c_in, float) and c_in == 1.0 else x_t * c_in
+    out = network(x if dtype is None else x.to(dtype), label, **cond)
+    if parameterization.learned_variance:
+        fits = out.ndim > 1 and out.shape == (len(x_t), 2 * x_t.shape[1], *x_t.shape[2:])
+    else:
+        fits = out.shape == x_t.shape
+    if not fits:
+        raise ShapeError(
+            f"the network made {tuple(out.shape)} of x of shape {tuple(x_t.shape)}; expected the same shape, or "
+            "twice the channels under a parameterization with learned_variance: true"
+        )
+    return out.to(x_t.dtype)
 
 
 def null_of(name: str, value: Tensor) -> Tensor:

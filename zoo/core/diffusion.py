@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from registry import parameterizations, schedules
-from zoo.core.bound import Bound, ConditionError, Guidance, guided
+from zoo.core.bound import Bound, ConditionError, Guidance, ask, guided
 from zoo.core.conditioner import Conditioner
 from zoo.core.errors import ShapeError
 from zoo.core.parameterization import Parameterization, Prediction
 from zoo.core.sampler import Denoise, Sampler
 from zoo.core.scaling import Identity, Scaling
-from zoo.core.schedule import Schedule
+from zoo.core.schedule import Marginal, Schedule
 from zoo.core.variational import bound
 
 
@@ -143,6 +143,8 @@ class Diffusion(nn.Module):
         """The conditions as the denoiser takes them: through the conditioner, unless ``cond`` is given."""
         if self.conditioner is not None and cond and "cond" not in cond:
             cond = dict(self.conditioner(**cond))
+        if not cond:
+            return cond
         taken = inspect.signature(self.denoiser.forward).parameters
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
             for name in cond:
@@ -172,9 +174,7 @@ class Diffusion(nn.Module):
         """
         time = self._times(t, x_t)
         m = self.schedule(time)
-        at = m.like(x_t)
-        out = self._network(x_t, time, **self.conditions(**cond))
-        return self.parameterization.predict(out, x_t, at)
+        return self.parameterization.predict(self._network(x_t, time, m, **cond), x_t, m.like(x_t))
 
     def add_noise(self, x_0: Tensor, eps: Tensor, t: Tensor | float) -> Tensor:
         """x_t = alpha x_0 + sigma eps, for x_0, eps: (B, ...) and t: () or (B,)."""
@@ -201,9 +201,10 @@ class Diffusion(nn.Module):
         """
         _same_shape(x_0, eps)
         time = self._times(t, x_0)
-        m = self.schedule(time).like(x_0)
+        exact = self.schedule(time)
+        m = exact.like(x_0)
         x_t = m.alpha * x_0 + m.sigma * eps
-        out = self._network(x_t, time, **self.conditions(**cond))
+        out = self._network(x_t, time, exact, **cond)
         extra: Tensor | float = 0.0
         lengths = cond.get("lengths")
         if self.parameterization.learned_variance:
@@ -229,13 +230,10 @@ class Diffusion(nn.Module):
             for key, tensor in part.tensors().items()
         }
 
-    def _network(self, x_t: Tensor, time: Tensor, **cond: Any) -> Tensor:
-        m = self.schedule(time)
+    def _network(self, x_t: Tensor, time: Tensor, m: Marginal, **cond: Any) -> Tensor:
         label = self.parameterization.c_noise(time, m)
-        x = x_t * self.parameterization.c_in(m.like(x_t))
-        precision = torch.float64 if x_t.dtype == torch.float64 else torch.float32
-        out: Tensor = self.denoiser(x if self.dtype is None else x.to(self.dtype), label.to(precision), **cond)
-        return out.to(x_t.dtype)
+        c_in = self.parameterization.c_in(m.like(x_t))
+        return ask(self.denoiser, self.parameterization, x_t, label, c_in, self.conditions(**cond), self.dtype)
 
     def _times(self, t: Tensor | float, x: Tensor) -> Tensor:
         time = torch.as_tensor(t, dtype=torch.float64, device=x.device)

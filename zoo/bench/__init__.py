@@ -5,11 +5,10 @@ from __future__ import annotations
 from zoo.bench.reading import load, suites_dir
 from zoo.bench.report import Card
 from zoo.bench.rows import Row
-from zoo.bench.run import BenchError, Event, Finished, Measured, Stage, Started, events, run
+from zoo.bench.run import Event, Finished, Measured, Stage, Started, events, run
 from zoo.bench.suite import Suite
 
 __all__ = [
-    "BenchError",
     "Card",
     "Event",
     "Finished",

@@ -22,11 +22,8 @@ from zoo.bench.report import Card
 from zoo.bench.rows import ReferenceRow, Row
 from zoo.bench.suite import ModelChoice, Suite
 from zoo.bench.timing import COMMANDS, StartupRow, startup
+from zoo.core.device import usable
 from zoo.core.errors import ZooError
-
-
-class BenchError(ZooError):
-    """A benchmark that cannot begin."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +85,7 @@ def run(
 
     Raises:
         ConfigError: with every problem of the suite at once.
-        BenchError: the device cannot be used.
+        DeviceError: the device cannot be used.
     """
     for event in events(source, out=out, overrides=overrides, command_line=command_line, device=device):
         if on_event is not None:
@@ -107,7 +104,7 @@ def events(
 ) -> Iterator[Event]:
     """The same as :func:`run`, event by event; nothing is on the disk before the last."""
     loaded = load(source, overrides=overrides, command_line=command_line)
-    place = _usable(device)
+    place = usable(device)
     folder = Path("benchmarks", "results", f"{loaded.name}-{place.type}") if out is None else Path(out)
     suite = loaded.suite
     count = len(suite.models) * len(cases(suite)) + (len(COMMANDS) if suite.startup else 0)
@@ -214,17 +211,6 @@ def _card(loaded: Loaded, device: torch.device, found: _Found) -> Card:
         yardsticks=found.yardsticks,
         startup=found.startup,
     )
-
-
-def _usable(device: torch.device | str | None) -> torch.device:
-    """The device, when this machine has it."""
-    try:
-        place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(1, device=place)
-    except (RuntimeError, AssertionError) as error:
-        first = str(error).partition("\n")[0]
-        raise BenchError(f"device {str(device)!r} cannot be used: {first}") from None
-    return place
 
 
 @contextmanager

@@ -63,10 +63,12 @@ def command(
     """
     if out.suffix.lower() not in (".png", ".safetensors"):
         raise click.UsageError(f"--out: {out.name!r} is neither a .png nor a .safetensors file")
+    from zoo.core.device import usable
+
     check_out(out)
     size: tuple[int | None, ...] | None = shape_of(shape)
     diffusion = opened(model, overrides, random_weights=random_weights, untrained_by="--random-weights")
-    diffusion.to(_device(device))
+    diffusion.to(usable(device))
     chosen = _labels(labels, diffusion.config["denoiser"].get("classes"))
     conditions = _conditions(cond, number)
     size = size or _as_long(diffusion, conditions) or diffusion.shape
@@ -163,18 +165,6 @@ def _save(images: Tensor, out: Path, columns: int | None) -> None:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise click.ClickException(f"--out: {out}: cannot be written: {reason}; nothing was changed") from error
-
-
-def _device(name: str | None) -> str:
-    import torch
-
-    if name is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise click.UsageError(f"--device: {name!r} cannot be used: {str(error).splitlines()[0]}") from None
-    return name
 
 
 def _labels(text: str | None, classes: int | None) -> list[int]:

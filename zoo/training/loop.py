@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from zoo import config as configs
+from zoo.core.device import DeviceError, usable
 from zoo.training.interrupt import deferred
 from zoo.training.progress import Event, Saved, Started, Stepped
 from zoo.training.run import Run, TrainingError
@@ -68,7 +69,11 @@ def events(
     tree = configs.resolve(configs.load(source, overrides=overrides, command_line=command_line))
     if tree.get("data") is None:
         raise TrainingError("the config names no data: add data={name: images, path: FOLDER}, or another set")
-    run = Run(tree, RunFolder(Path(out)), _usable(device))
+    try:
+        place = usable(device)
+    except DeviceError as error:
+        raise TrainingError(str(error)) from None
+    run = Run(tree, RunFolder(Path(out)), place)
     run.begin(resume=resume)
     with deferred() as interrupt:
         yield Started(run.step, run.settings.steps, run.data.describe(), run.parameters, str(run.device))
@@ -78,14 +83,3 @@ def events(
                 run.save()
                 yield Saved(run.step, run.folder.model)
                 raise KeyboardInterrupt
-
-
-def _usable(device: torch.device | str | None) -> torch.device:
-    """The device, when this machine has it."""
-    try:
-        place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(1, device=place)
-    except (RuntimeError, AssertionError) as error:
-        first = str(error).partition("\n")[0]
-        raise TrainingError(f"device {str(device)!r} cannot be used: {first}") from None
-    return place

@@ -65,15 +65,15 @@ def opened(model: str, overrides: Sequence[str], *, random_weights: bool = False
         return loading.load(model)
     loaded = config.load(model, command_line=overrides)
     tree = config.resolve(loaded)
-    built = factory.assemble(tree, empty=not random_weights and _trained(tree))
     if random_weights or not _trained(tree):
-        return built.eval()
+        return factory.assemble(tree).eval()
     try:
         weights = checkpoint.shipped(loaded.name)
     except checkpoint.CheckpointError as error:
         reason = str(error).partition(". ")[0]
         other = f", or add {untrained_by}" if untrained_by else ""
         raise click.ClickException(f"{reason}\n    give a file of weights in its place{other}") from None
+    built = factory.assemble(tree, empty=True)
     checkpoint.fill(built, weights)
     return built.eval()
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from zoo.core.conditioner import Conditioner
 from zoo.core.errors import ArgumentValueError, ShapeError
-from zoo.layers.frames import positive
+from zoo.layers.frames import odd, positive
 
 
 class ConvNeXtBlock(nn.Module):
@@ -83,8 +83,7 @@ class AuxDecoder(Conditioner):
     ) -> None:
         super().__init__()
         positive(mel_bins=mel_bins, cond_channels=cond_channels, channels=channels, layers=layers)
-        if kernel_size < 1 or kernel_size % 2 == 0:
-            raise ArgumentValueError(f"kernel_size must be odd, so that no frame is lost, got {kernel_size}")
+        odd(kernel_size=kernel_size)
         self.low, self.high = _per_bin("low", low, mel_bins), _per_bin("high", high, mel_bins)
         self.cond_channels = cond_channels
         self.decoder = ConvNeXtDecoder(cond_channels, mel_bins, channels, layers, kernel_size, dropout)

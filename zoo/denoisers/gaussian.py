@@ -12,6 +12,7 @@ denoiser has no network error: what remains is the error of the sampler.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -62,7 +63,7 @@ def posterior(
     return x_0, eps
 
 
-class Analytic(nn.Module):
+class Analytic(nn.Module, ABC):
     """What the analytic denoisers share: labels to scales, and the posterior to the network's output.
 
     Their statistics are float64 buffers and stay so: `.half()` or `.to(device, torch.float32)` moves them and
@@ -95,9 +96,9 @@ class Analytic(nn.Module):
         x_0, eps = self.denoise(exact / self.parameterization.c_in(m), m.alpha, m.sigma)
         return self.parameterization.target(x_0, eps, m).to(x.dtype)
 
+    @abstractmethod
     def denoise(self, x_t: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
         """E[x_0 | x_t] and E[eps | x_t]; x_t: (B, *shape), scales that broadcast to it."""
-        raise NotImplementedError
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         # the hook behind .to(), .half() and .cuda(): follow the move, refuse the rounding

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.core.errors import ArgumentValueError
-from zoo.layers.frames import FrameShape, embed_step, hide, positive
+from zoo.layers.frames import FrameShape, embed_step, hide, odd, positive
 from zoo.layers.levels import Section
 
 
@@ -40,8 +40,7 @@ def _depthwise(channels: int, kernel_size: int) -> nn.Conv1d:
 
 def _inner_channels(channels: int, expansion: float, kernel_size: int, dropout: float) -> int:
     """channels x expansion, rounded down, once the four make sense."""
-    if kernel_size % 2 == 0:
-        raise ArgumentValueError(f"kernel_size must be odd, so that no frame is lost, got {kernel_size}")
+    odd(kernel_size=kernel_size)
     if not 0 <= dropout < 1:
         raise ArgumentValueError(f"dropout must be at least 0 and below 1, got {dropout:g}")
     inner = int(channels * expansion)

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from zoo.core.errors import ArgumentValueError
 from zoo.layers.attention import attend
-from zoo.layers.frames import hide
+from zoo.layers.frames import hide, odd
 
 
 class SelfAttention(nn.Module):
@@ -35,8 +35,7 @@ class ConvFeedForward(nn.Module):
 
     def __init__(self, channels: int, kernel_size: int, dropout: float) -> None:
         super().__init__()
-        if kernel_size % 2 == 0:
-            raise ArgumentValueError(f"kernel_size must be odd, so that no frame is lost, got {kernel_size}")
+        odd(kernel_size=kernel_size)
         self.ffn_1 = nn.Conv1d(channels, 4 * channels, kernel_size, padding=kernel_size // 2)
         self.ffn_2 = nn.Linear(4 * channels, channels)
         self.dropout = nn.Dropout(dropout)

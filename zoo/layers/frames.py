@@ -119,6 +119,17 @@ def embed_step(t: Tensor, channels: int, dtype: torch.dtype) -> Tensor:
     return sinusoidal_embedding(t, channels, shift=1.0, order="sin-cos", dtype=exact).to(dtype)
 
 
+def odd(**sizes: int) -> None:
+    """Refuse kernels of even size by their name: centred ones would lose a frame.
+
+    Raises:
+        ArgumentValueError: for the first of them.
+    """
+    for name, size in sizes.items():
+        if size < 1 or size % 2 == 0:
+            raise ArgumentValueError(f"{name} must be odd, so that no frame is lost, got {size}")
+
+
 def positive(**counts: int) -> None:
     """Refuse counts below 1 by their name.
 

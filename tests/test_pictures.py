@@ -1,5 +1,6 @@
 """Grids of images and plots, as files."""
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -51,3 +52,11 @@ def test_lines_and_their_legend(tmp_path):
 def test_a_loss_curve_of_one_line(tmp_path):
     plots.loss_curve(tmp_path / "loss.png", [10], [0.5])
     assert (tmp_path / "loss.png").stat().st_size > 1000
+
+
+def test_a_loss_curve_of_one_point_shows_it(tmp_path):
+    plots.loss_curve(tmp_path / "one.png", [6], [1.0])
+    pixels = np.asarray(Image.open(tmp_path / "one.png").convert("RGB")).astype(int)
+    height, width = pixels.shape[:2]
+    middle = pixels[height // 3 : 2 * height // 3, width // 3 : 2 * width // 3]
+    assert (middle.max(-1) - middle.min(-1) > 60).any()

@@ -75,5 +75,5 @@ def loss_curve(path: str | PathLike[str], steps: Sequence[int], losses: Sequence
         x_label="step",
         y_label="loss",
         y_scale="log",
-        markers=False,
+        markers=len(losses) == 1,  # a line through one point is not seen
     )

@@ -20,9 +20,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.core.errors import ArgumentValueError, ShapeError
+from zoo.core.errors import ArgumentValueError
 from zoo.layers.attention import TokenConv, attend
 from zoo.layers.embeddings import sinusoidal_embedding
+from zoo.layers.inputs import check_images, check_labels
 from zoo.layers.levels import Section, attention_levels, level_widths
 from zoo.layers.norms import GroupNorm
 from zoo.layers.resampling import ConvDownsample, PoolDownsample, Upsample, pad_to_multiple, padded_size
@@ -273,7 +274,8 @@ class UNet(nn.Module):
             ArgumentValueError: when a network without classes is given labels, or a label (on the CPU, where
                 looking costs nothing) is not a class.
         """
-        self._check(x, t, labels)
+        check_images("UNet", x, t, self.in_channels)
+        check_labels("UNet", labels, len(x), self.temb.classes)
         height, width = x.shape[2:]
         time = self.temb(t.expand(len(x)), labels, x.dtype)
         h = self.conv_in(pad_to_multiple(x, 2 ** (len(self.down) - 1)))
@@ -285,25 +287,6 @@ class UNet(nn.Module):
             h = level(h, skips, time)
         out: Tensor = self.conv_out(F.silu(self.norm_out(h)))
         return out[..., :height, :width]
-
-    def _check(self, x: Tensor, t: Tensor, labels: Tensor | None) -> None:
-        if x.ndim != 4 or x.shape[1] != self.in_channels or 0 in x.shape[2:]:
-            raise ShapeError(
-                f"UNet expects x of shape (B, {self.in_channels}, H, W) with H, W >= 1, got {tuple(x.shape)}"
-            )
-        if t.shape not in ((), (len(x),)):
-            raise ShapeError(f"UNet expects t of shape ({len(x)},), one time per image, or (), got {tuple(t.shape)}")
-        if labels is None:
-            return
-        classes = self.temb.classes
-        if classes is None:
-            raise ArgumentValueError("this UNet is unconditional and takes no labels; build it with classes=...")
-        if labels.shape != (len(x),):
-            raise ShapeError(f"UNet expects labels of shape ({len(x)},), one per image, got {tuple(labels.shape)}")
-        if labels.is_cpu and len(x) and not -1 <= int(labels.min()) <= int(labels.max()) < classes:
-            raise ArgumentValueError(
-                f"labels must be 0..{classes - 1}, or -1 for no class, got {int(labels.min())}..{int(labels.max())}"
-            )
 
     def sections(self, height: int, width: int) -> list[Section]:
         """The structure of the network for images of this size, in the order of the table."""

@@ -12,7 +12,6 @@ PyTorch port that most checkpoints of this network come from, so that these load
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
@@ -21,14 +20,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.core.errors import ArgumentValueError
-from zoo.layers.attention import TokenConv, attend
 from zoo.layers.embeddings import sinusoidal_embedding
 from zoo.layers.inputs import check_images, check_labels
+from zoo.layers.ladder import DownLevel, Middle, UpLevel, block_inputs
 from zoo.layers.levels import Section, attention_levels, level_widths
 from zoo.layers.norms import GroupNorm
 from zoo.layers.resampling import ConvDownsample, PoolDownsample, Upsample, pad_to_multiple, padded_size
-
-Norm = Callable[[int], GroupNorm]
+from zoo.layers.residual import AttentionBlock, Norm, ResidualBlock
 
 
 class Embedding(nn.Module):
@@ -51,99 +49,6 @@ class Embedding(nn.Module):
             index = t.new_full((), -1, dtype=torch.long) if labels is None else labels
             time = time + self.label(torch.where(index < 0, self.label.num_embeddings - 1, index))
         return F.silu(time)
-
-
-class ResidualBlock(nn.Module):
-    """norm, silu, conv; + time; norm, silu, dropout, conv; + input."""
-
-    def __init__(self, in_channels: int, out_channels: int, time_width: int, norm: Norm, dropout: float) -> None:
-        super().__init__()
-        self.norm1 = norm(in_channels)
-        self.conv1 = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
-        self.temb_proj = nn.Linear(time_width, out_channels)
-        self.norm2 = norm(out_channels)
-        self.dropout = nn.Dropout(dropout)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1)
-        widens = in_channels != out_channels
-        self.nin_shortcut = nn.Conv2d(in_channels, out_channels, kernel_size=1) if widens else None
-
-    def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        """x: (B, C_in, H, W), time: (B, time_width) -> (B, C_out, H, W)."""
-        # sums are made in place, in the fresh output of a convolution, which autograd does not need
-        h: Tensor = self.conv1(F.silu(self.norm1(x)))
-        h += self.temb_proj(time)[:, :, None, None]
-        h = self.conv2(self.dropout(F.silu(self.norm2(h))))
-        h += x if self.nin_shortcut is None else self.nin_shortcut(x)
-        return h
-
-
-class AttentionBlock(nn.Module):
-    """x + proj_out(attention(norm(x))) over all positions of the map, with one head."""
-
-    def __init__(self, channels: int, norm: Norm) -> None:
-        super().__init__()
-        self.norm = norm(channels)
-        self.q = TokenConv(channels, channels)
-        self.k = TokenConv(channels, channels)
-        self.v = TokenConv(channels, channels)
-        self.proj_out = TokenConv(channels, channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x: (B, C, H, W) -> the same shape."""
-        tokens: Tensor = self.norm(x).flatten(2).transpose(1, 2).contiguous()  # (B, H W, C)
-        tokens = self.proj_out(attend(self.q(tokens), self.k(tokens), self.v(tokens)))
-        return x + tokens.transpose(1, 2).view_as(x)
-
-
-class DownLevel(nn.Module):
-    """The blocks of one level on the way down, and the halving that ends it (None on the deepest)."""
-
-    def __init__(self, blocks: list[ResidualBlock], attn: list[AttentionBlock], downsample: nn.Module | None) -> None:
-        super().__init__()
-        self.block, self.attn = nn.ModuleList(blocks), nn.ModuleList(attn)
-        self.downsample = downsample
-
-    def forward(self, h: Tensor, time: Tensor) -> list[Tensor]:
-        """h: (B, C, H, W) -> all maps made here, in order; the last one goes on to the next level."""
-        maps = []
-        for i, block in enumerate(self.block):
-            h = block(h, time)
-            if self.attn:
-                h = self.attn[i](h)
-            maps.append(h)
-        if self.downsample is not None:
-            maps.append(self.downsample(h))
-        return maps
-
-
-class Middle(nn.Module):
-    """Block, attention, block at the lowest resolution."""
-
-    def __init__(self, block_1: ResidualBlock, attn_1: AttentionBlock, block_2: ResidualBlock) -> None:
-        super().__init__()
-        self.block_1, self.attn_1, self.block_2 = block_1, attn_1, block_2
-
-    def forward(self, h: Tensor, time: Tensor) -> Tensor:
-        """h: (B, C, H, W) -> the same shape."""
-        h = self.attn_1(self.block_1(h, time))
-        return self.block_2(h, time)  # type: ignore[no-any-return]
-
-
-class UpLevel(nn.Module):
-    """The blocks of one level on the way up, and the doubling that ends it (None on level 0)."""
-
-    def __init__(self, blocks: list[ResidualBlock], attn: list[AttentionBlock], upsample: nn.Module | None) -> None:
-        super().__init__()
-        self.block, self.attn = nn.ModuleList(blocks), nn.ModuleList(attn)
-        self.upsample = upsample
-
-    def forward(self, h: Tensor, skips: list[Tensor], time: Tensor) -> Tensor:
-        """h: (B, C, H, W); takes one map off the end of ``skips`` per block."""
-        for i, block in enumerate(self.block):
-            h = block(torch.cat([h, skips.pop()], dim=1), time)
-            if self.attn:
-                h = self.attn[i](h)
-        return h if self.upsample is None else self.upsample(h)
 
 
 class UNet(nn.Module):
@@ -227,29 +132,24 @@ class UNet(nn.Module):
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         last = len(widths) - 1
         for i, width in enumerate(widths):
-            shallower = widths[i - 1] if i else base_channels
-            deeper = widths[min(i + 1, last)]
-            n_attn = blocks_per_level if attends[i] else 0
+            down, up = block_inputs(widths, base_channels, i, blocks_per_level)
             halve = ConvDownsample(width) if resample_with_conv else PoolDownsample()
-            inputs = [shallower] + [width] * (blocks_per_level - 1)
             self.down.append(
                 DownLevel(
-                    [block(channels, width) for channels in inputs],
-                    [AttentionBlock(width, norm) for _ in range(n_attn)],
+                    [block(channels, width) for channels in down],
+                    {j: AttentionBlock(width, norm=norm) for j in range(len(down)) if attends[i]},
                     halve if i < last else None,
                 )
             )
-            # skips come back in reverse: the maps of this level, then what entered it
-            inputs = [deeper + width] + [2 * width] * (blocks_per_level - 1) + [width + shallower]
             self.up.append(
                 UpLevel(
-                    [block(channels, width) for channels in inputs],
-                    [AttentionBlock(width, norm) for _ in range(n_attn + 1 if attends[i] else 0)],
+                    [block(channels, width) for channels in up],
+                    {j: AttentionBlock(width, norm=norm) for j in range(len(up)) if attends[i]},
                     Upsample(width, with_conv=resample_with_conv) if i else None,
                 )
             )
         self.mid = Middle(
-            block(widths[-1], widths[-1]), AttentionBlock(widths[-1], norm), block(widths[-1], widths[-1])
+            block(widths[-1], widths[-1]), AttentionBlock(widths[-1], norm=norm), block(widths[-1], widths[-1])
         )
         self.norm_out = norm(widths[0])
         self.conv_out = nn.Conv2d(widths[0], out_channels, kernel_size=3, padding=1)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from zoo.core.bound import Bound, ConditionError, Guidance
+from zoo.core.bound import Bound, ConditionError, Guidance, Mixed
 from zoo.core.grid import GridPoint
 from zoo.core.parameterization import Prediction
 from zoo.core.sampler import Denoise
@@ -43,16 +43,16 @@ class CFG(Guidance):
                 "guidance: cfg works on the raw outputs and would undo what stands before it; put it first"
             )
 
-        def guide(x_t: Tensor, at: GridPoint, /) -> Prediction:
+        def mix(x_t: Tensor, at: GridPoint) -> Tensor:
             c, u = model.pair(x_t, at)
             # A learned variance is a property of the step, not of the class: it stays as it is
             means = c.shape[1] // 2 if model.parameterization.learned_variance else c.shape[1]
             count = means if self.channels is None else self.channels
             out = c.clone()
             out[:, :count] = u[:, :count] + self.scale * (c[:, :count] - u[:, :count])
-            return model.predict(out, x_t, at)
+            return out
 
-        return guide
+        return Mixed(mix, model.parameterization)
 
 
 def _with_x_0(raw: Prediction, x_0: Tensor, x_t: Tensor, at: GridPoint, recompute_eps: bool) -> Prediction:

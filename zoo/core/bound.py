@@ -79,8 +79,25 @@ class Bound:
                 "sigma = 0: start or end above clean data, or use an eps, v or flow network"
             )
         label = float(self.parameterization.c_noise(at.t, at))
-        t = torch.full((x_t.shape[0],), label, dtype=torch.float64, device=x_t.device)
+        # at least float32: bfloat16 would round 999 to 1000
+        exact = torch.float64 if x_t.dtype == torch.float64 else torch.float32
+        t = torch.full((x_t.shape[0],), label, dtype=exact, device=x_t.device)
         return ask(self.network, self.parameterization, x_t, t, self.parameterization.c_in(at), cond, self.dtype)
+
+
+class Mixed:
+    """A guidance that mixes raw outputs and does nothing else: the parameterization reads the mixture.
+
+    Args:
+        mix: ``mix(x_t, at) -> out``, the mixture.
+        parameterization: what it means.
+    """
+
+    def __init__(self, mix: Callable[[Tensor, GridPoint], Tensor], parameterization: Parameterization) -> None:
+        self.output, self.parameterization = mix, parameterization
+
+    def __call__(self, x_t: Tensor, at: GridPoint, /) -> Prediction:
+        return self.parameterization.predict(self.output(x_t, at), x_t, at)
 
 
 def ask(

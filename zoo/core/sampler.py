@@ -6,10 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, cast
 
 from torch import Tensor
 
+from zoo.core import linear
 from zoo.core.grid import Grid, GridError, GridPoint, Step
 from zoo.core.parameterization import Prediction
 
@@ -101,10 +102,14 @@ class Counted:
         return self._denoise(x_t, at)
 
 
-def walk(sampler: Sampler[Any], denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Iterator[Moment]:
+def walk(
+    sampler: Sampler[Any], denoise: Denoise, x: Tensor, grid: Grid, noise: Noise, *, as_written: bool = False
+) -> Iterator[Moment]:
     """Walk a grid: the only sampling loop there is.
 
-    Progress bars, previews and early stops are the caller's business. ``x`` is never written to.
+    A rule that only forms weighted sums is run once on symbols, and the walk follows the table of weights that comes
+    of it (:mod:`zoo.core.linear`); other rules, and all under a guidance that is more than a mixture of outputs, are
+    run as written. Progress bars, previews and early stops are the caller's business. ``x`` is never written to.
 
     Args:
         sampler: the rule.
@@ -112,6 +117,7 @@ def walk(sampler: Sampler[Any], denoise: Denoise, x: Tensor, grid: Grid, noise: 
         x: (B, ...) the state at ``grid[0]``.
         grid: N + 1 points for N steps.
         noise: noise for stochastic rules.
+        as_written: run any rule as it is written.
 
     Yields:
         N + 1 moments, the start first.
@@ -130,9 +136,15 @@ def walk(sampler: Sampler[Any], denoise: Denoise, x: Tensor, grid: Grid, noise: 
             f"{type(sampler).__name__} draws noise on its way down and cannot walk up (inversion): "
             "take falling times, or ddim with eta = 0"
         )
+    yield Moment(x, grid[0], 0, total, 0)
+    rows = None if as_written else linear.recorded(sampler, denoise, grid)
+    if rows is not None:
+        states = linear.run(rows, cast(linear.Readable, denoise), x, noise)
+        for index, (x_t, at, nfe) in enumerate(states, start=1):
+            yield Moment(x_t, at, index, total, nfe)
+        return
     counted = Counted(denoise if sampler.reads_score else _folding(denoise))
     state = sampler.init()
-    yield Moment(x, grid[0], 0, total, 0)
     for index in range(total):
         step = Step(grid[index], grid[index + 1], index, total, grid.at)
         x, state = sampler.step(counted, x, step, state, noise)

@@ -15,7 +15,7 @@ from zoo.core.diffusion import Diffusion, Spacing
 from zoo.core.errors import ShapeError
 from zoo.core.grid import Grid, GridPoint, make_grid
 from zoo.core.noise import NoiseError, PerSample, Recorded
-from zoo.core.sampler import Denoise, Moment, Noise, Sampler
+from zoo.core.sampler import Moment, Noise, Sampler
 from zoo.core.sampler import walk as walk_grid
 
 Spec = str | Mapping[str, Any]
@@ -121,7 +121,13 @@ def walk(
     rule = _sampler(model, sampler)
     grid = _grid(model, steps, spacing, times)
     source = _noise(noise, seed, n)
-    denoise = _bind(model, guidance, _conditions(model, n, cond))
+    wrappers = _guidance(model, guidance, bool(cond))
+    if not rule.joins and any(wrapper.splits for wrapper in wrappers):
+        raise ConditionError(
+            f"guidance: cfg-pp gives x_0 and eps of different predictions, which {type(rule).__name__} cannot tell "
+            "apart: take ddim, or cfg for the guidance"
+        )
+    denoise = model.bind(guidance=wrappers, **_conditions(model, n, cond))
     if start is not None:
         grid, x = _shallow(model, grid, start, start_t, source)
     else:
@@ -176,15 +182,13 @@ def _noise(noise: Noise | Tensor | None, seed: int | Sequence[int], n: int) -> N
     return Recorded(noise) if isinstance(noise, Tensor) else noise
 
 
-def _bind(
-    model: Diffusion,
-    guidance: float | Spec | Guidance | Sequence[Spec | Guidance] | None,
-    cond: dict[str, Any],
-) -> Denoise:
+def _guidance(
+    model: Diffusion, guidance: float | Spec | Guidance | Sequence[Spec | Guidance] | None, conditional: bool
+) -> list[Guidance]:
     wrappers: list[Guidance]
     if guidance is None:
         # A model's own guidance needs something to be guided by; without it the model is sampled plain
-        wrappers = list(model.sampling.guidance) if cond else []
+        wrappers = list(model.sampling.guidance) if conditional else []
     elif isinstance(guidance, int | float):
         wrappers = [guidances.build({"name": "cfg", "scale": float(guidance)})]
     else:
@@ -192,7 +196,7 @@ def _bind(
         wrappers = [one if isinstance(one, Guidance) else guidances.build(one, path="guidance") for one in several]
     if model.sampling.clip is not None:
         wrappers.append(model.sampling.clip)
-    return model.bind(guidance=wrappers, **cond)
+    return wrappers
 
 
 def _conditions(model: Diffusion, n: int, cond: Mapping[str, Any]) -> dict[str, Any]:

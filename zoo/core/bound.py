@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -29,6 +29,7 @@ class Bound:
         parameterization: what out means.
         cond: the conditions; tensors are (B, ...).
         dtype: the dtype the network computes in; None takes x's.
+        given: the conditions, and others that are for the guidance alone; None for the same.
     """
 
     def __init__(
@@ -37,9 +38,12 @@ class Bound:
         parameterization: Parameterization,
         cond: Mapping[str, Any],
         dtype: torch.dtype | None = None,
+        given: Mapping[str, Any] | None = None,
     ) -> None:
         self.network, self.parameterization = network, parameterization
         self.cond, self.dtype = dict(cond), dtype
+        self.given = self.cond if given is None else dict(given)
+        self._null: dict[str, Any] | None = None
         self._doubled: dict[str, Any] | None = None
 
     def __call__(self, x_t: Tensor, at: GridPoint, /) -> Prediction:
@@ -49,13 +53,24 @@ class Bound:
         """The raw output for x_t: (B, C, ...) under the conditions."""
         return self._run(x_t, at, self.cond)
 
-    def pair(self, x_t: Tensor, at: GridPoint) -> tuple[Tensor, Tensor]:
-        """The raw outputs with and without the conditions, in one forward of the doubled batch."""
+    def pair(self, x_t: Tensor, at: GridPoint, *, batched: bool = True) -> tuple[Tensor, Tensor]:
+        """The raw outputs with and without the conditions, in one forward of the doubled batch or in two."""
+        if self._null is None:
+            self._null = {name: null_of(name, one) for name, one in self._tensors().items()}
+        if not batched:
+            return self.output(x_t, at), self._run(x_t, at, {**self.cond, **self._null})
         if self._doubled is None:
-            self._doubled = {name: torch.cat([one, null_of(name, one)]) for name, one in self._tensors().items()}
+            self._doubled = {name: torch.cat([self.cond[name], null]) for name, null in self._null.items()}
         out = self._run(torch.cat([x_t, x_t]), at, {**self.cond, **self._doubled})
         with_cond, without = out.chunk(2)
         return with_cond, without
+
+    def label(self, x_t: Tensor, at: GridPoint) -> Tensor:
+        """(B,) what the network is told about the time of x_t: (B, ...)."""
+        label = float(self.parameterization.c_noise(at.t, at))
+        # at least float32: bfloat16 would round 999 to 1000
+        exact = torch.float64 if x_t.dtype == torch.float64 else torch.float32
+        return torch.full((x_t.shape[0],), label, dtype=exact, device=x_t.device)
 
     def predict(self, out: Tensor, x_t: Tensor, at: GridPoint) -> Prediction:
         """Read a raw output."""
@@ -78,11 +93,15 @@ class Bound:
                 f"a network that predicts {type(self.parameterization).__name__.lower()} says nothing about eps at "
                 "sigma = 0: start or end above clean data, or use an eps, v or flow network"
             )
-        label = float(self.parameterization.c_noise(at.t, at))
-        # at least float32: bfloat16 would round 999 to 1000
-        exact = torch.float64 if x_t.dtype == torch.float64 else torch.float32
-        t = torch.full((x_t.shape[0],), label, dtype=exact, device=x_t.device)
-        return ask(self.network, self.parameterization, x_t, t, self.parameterization.c_in(at), cond, self.dtype)
+        return ask(
+            self.network,
+            self.parameterization,
+            x_t,
+            self.label(x_t, at),
+            self.parameterization.c_in(at),
+            cond,
+            self.dtype,
+        )
 
 
 class Mixed:
@@ -151,7 +170,15 @@ def null_of(name: str, value: Tensor) -> Tensor:
 
 
 class Guidance(ABC):
-    """A wrapper Denoise -> Denoise. Several are applied in the order given."""
+    """A wrapper Denoise -> Denoise. Several are applied in the order given.
+
+    Attributes:
+        splits: whether it gives x_0 and eps that do not belong together, as CFG++ does.
+        takes: conditions that it reads itself, which the network need not know.
+    """
+
+    splits: ClassVar[bool] = False
+    takes: ClassVar[frozenset[str]] = frozenset()
 
     @abstractmethod
     def __call__(self, denoise: Denoise, model: Bound) -> Denoise:

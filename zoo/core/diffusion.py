@@ -145,15 +145,24 @@ class Diffusion(nn.Module):
             cond = dict(self.conditioner(**cond))
         if not cond:
             return cond
-        taken = inspect.signature(self.denoiser.forward).parameters
-        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
-            for name in cond:
-                if name not in taken:
-                    known = ", ".join(list(taken)[2:]) or "none"
-                    raise ConditionError(
-                        f"{name}: {type(self.denoiser).__name__} takes no such condition; it takes {known}"
-                    )
+        taken = self._taken()
+        for name in cond:
+            if taken is not None and name not in taken:
+                known = ", ".join(taken) or "none"
+                family = "this function" if isinstance(self.denoiser, Callback) else type(self.denoiser).__name__
+                raise ConditionError(f"{name}: {family} takes no such condition; it takes {known}")
         return cond
+
+    def _taken(self) -> list[str] | None:
+        """The conditions that the network's signature names; None for one that takes any, or does not say."""
+        asked = self.denoiser.f if isinstance(self.denoiser, Callback) else self.denoiser.forward
+        try:
+            parameters = inspect.signature(asked).parameters
+        except ValueError:  # functions that are not written in Python need not say
+            return None
+        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+            return None
+        return list(parameters)[2:]
 
     def bind(self, *, guidance: Guidance | Sequence[Guidance] | None = None, **cond: Any) -> Denoise:
         """The model with its conditions and guidance closed over: what a sampler calls.
@@ -162,7 +171,18 @@ class Diffusion(nn.Module):
             guidance: one, or several in the order of their application.
             **cond: conditions, batch first.
         """
-        return guided(Bound(self.denoiser, self.parameterization, self.conditions(**cond), self.dtype), guidance)
+        several = [] if guidance is None else [guidance] if isinstance(guidance, Guidance) else list(guidance)
+        taken = self._taken()
+        # a network may name labels in its signature and have been built without classes
+        unlabelled = getattr(self.denoiser, "classes", 0) is None
+        aside = {
+            name
+            for one in several
+            for name in one.takes
+            if (taken is not None and name not in taken) or (name == "labels" and unlabelled)
+        }
+        own = self.conditions(**{name: value for name, value in cond.items() if name not in aside})
+        return guided(Bound(self.denoiser, self.parameterization, own, self.dtype, {**own, **cond}), several)
 
     def denoise(self, x_t: Tensor, t: Tensor | float, **cond: Any) -> Prediction:
         """What x_t is made of, at one time for each sample; ``.x_0`` is the posterior mean.

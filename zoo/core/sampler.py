@@ -39,12 +39,15 @@ class Sampler(ABC, Generic[State]):
         stochastic: whether the rule draws noise; a property where it depends on the settings.
         from_pure_noise: whether a step may start at alpha = 0.
         reads_score: whether the rule uses ``Prediction.score`` itself; for others the walk folds it into eps.
+        joins: whether the rule sets the next state together from x_0 and eps, so that a guidance may give two that do
+            not belong together.
     """
 
     order: ClassVar[int]
     stochastic: ClassVar[bool] = False
     from_pure_noise: ClassVar[bool] = True
     reads_score: ClassVar[bool] = False
+    joins: ClassVar[bool] = False
 
     def init(self) -> State:
         """The state before the first step; nothing for single-step rules."""
@@ -171,6 +174,13 @@ def transfer(x_t: Tensor, eps: Tensor, now: GridPoint, next: GridPoint) -> Tenso
     """
     scale = next.alpha / now.alpha
     return scale * x_t + (next.sigma - scale * now.sigma) * eps
+
+
+def straight(prediction: Prediction, next: GridPoint) -> Tensor:
+    """alpha_s x_0 + sigma_s eps: the first-order step (DDIM), written so that it holds from alpha = 0 and onto sigma = 0."""
+    if not next.sigma:
+        return prediction.x_0 if next.alpha == 1 else next.alpha * prediction.x_0
+    return next.alpha * prediction.x_0 + next.sigma * prediction.eps
 
 
 def adams_bashforth(e: Tensor, history: Sequence[Tensor]) -> Tensor:

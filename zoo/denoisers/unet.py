@@ -118,11 +118,8 @@ class UNet(nn.Module):
         widths = level_widths(base_channels, channel_mult, norm_groups)
         attends = attention_levels(attention_resolutions, resolution, len(widths))
 
-        self.in_channels, self.out_channels, self.blocks_per_level = (
-            in_channels,
-            out_channels,
-            blocks_per_level,
-        )
+        self.in_channels, self.out_channels, self.classes = in_channels, out_channels, classes
+        self.blocks_per_level = blocks_per_level
         self.channel_mult, self.widths, self.attends = tuple(channel_mult), tuple(widths), tuple(attends)
         norm: Norm = partial(GroupNorm, norm_groups, eps=norm_eps)
         block = partial(ResidualBlock, time_width=4 * base_channels, norm=norm, dropout=dropout)
@@ -175,7 +172,7 @@ class UNet(nn.Module):
                 looking costs nothing) is not a class.
         """
         check_images("UNet", x, t, self.in_channels)
-        check_labels("UNet", labels, len(x), self.temb.classes)
+        check_labels("UNet", labels, len(x), self.classes)
         height, width = x.shape[2:]
         time = self.temb(t.expand(len(x)), labels, x.dtype)
         h = self.conv_in(pad_to_multiple(x, 2 ** (len(self.down) - 1)))

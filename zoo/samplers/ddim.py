@@ -26,6 +26,7 @@ class DDIM(Sampler[tuple[()]]):
     _: KW_ONLY
     eta: float = 0.0
     order: ClassVar[int] = 1
+    joins: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.eta <= 1:

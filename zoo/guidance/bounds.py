@@ -1,58 +1,16 @@
-"""Guidance: what is done to a prediction before a sampler sees it."""
+"""Bounds of the data that a prediction is held to."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from zoo.core.bound import Bound, ConditionError, Guidance, Mixed
+from zoo.core.bound import Bound, Guidance
 from zoo.core.grid import GridPoint
 from zoo.core.parameterization import Prediction
 from zoo.core.sampler import Denoise
-
-
-@dataclass(frozen=True, kw_only=True)
-class CFG(Guidance):
-    """Classifier-free guidance on the raw outputs: out = u + scale (c - u) (Ho & Salimans 2022, eq. 6).
-
-    c is the output under the conditions, u without; both come from one forward of the doubled batch. The paper
-    writes w for scale - 1. It starts from the raw outputs, so it stands first among several.
-
-    Args:
-        scale: 1 is no guidance, which skips the second half; 0 is unconditional.
-        channels: guide the first so many channels only and take the others from c; None guides all.
-    """
-
-    scale: float = 2.0
-    channels: int | None = None
-
-    def __post_init__(self) -> None:
-        if not math.isfinite(self.scale):
-            raise ValueError(f"scale must be finite, got {self.scale:g}")
-        if self.channels is not None and self.channels < 1:
-            raise ValueError(f"channels must be at least 1, got {self.channels}")
-
-    def __call__(self, denoise: Denoise, model: Bound) -> Denoise:
-        if self.scale == 1:
-            return denoise
-        if denoise is not model:
-            raise ConditionError(
-                "guidance: cfg works on the raw outputs and would undo what stands before it; put it first"
-            )
-
-        def mix(x_t: Tensor, at: GridPoint) -> Tensor:
-            c, u = model.pair(x_t, at)
-            # A learned variance is a property of the step, not of the class: it stays as it is
-            means = c.shape[1] // 2 if model.parameterization.learned_variance else c.shape[1]
-            count = means if self.channels is None else self.channels
-            out = c.clone()
-            out[:, :count] = u[:, :count] + self.scale * (c[:, :count] - u[:, :count])
-            return out
-
-        return Mixed(mix, model.parameterization)
 
 
 def _with_x_0(raw: Prediction, x_0: Tensor, x_t: Tensor, at: GridPoint, recompute_eps: bool) -> Prediction:

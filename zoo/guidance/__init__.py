@@ -1,0 +1,1 @@
+"""Guidance: what is done to a prediction before a sampler sees it."""

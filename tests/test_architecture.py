@@ -79,10 +79,13 @@ def test_public_names():
         "build",
         "compare",
         "describe",
+        "inpaint",
+        "invert",
         "load",
         "names",
         "sample",
         "save",
+        "slerp",
         "walk",
     ]
     assert all(getattr(zoo, name) is not None for name in zoo.__all__)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from zoo.config import ConfigError as ConfigError
     from zoo.core.diffusion import Diffusion as Diffusion
     from zoo.description import describe as describe
+    from zoo.editing import inpaint as inpaint
+    from zoo.editing import invert as invert
+    from zoo.editing import slerp as slerp
     from zoo.factory import build as build
     from zoo.listing import names as names
     from zoo.loading import load as load
@@ -30,10 +33,13 @@ _PUBLIC = {
     "build": "zoo.factory",
     "compare": "zoo.comparison",
     "describe": "zoo.description",
+    "inpaint": "zoo.editing",
+    "invert": "zoo.editing",
     "load": "zoo.loading",
     "names": "zoo.listing",
     "sample": "zoo.sampling",
     "save": "zoo.checkpoint",
+    "slerp": "zoo.editing",
     "walk": "zoo.sampling",
 }
 
@@ -45,10 +51,13 @@ __all__ = [
     "build",
     "compare",
     "describe",
+    "inpaint",
+    "invert",
     "load",
     "names",
     "sample",
     "save",
+    "slerp",
     "walk",
 ]
 

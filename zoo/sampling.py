@@ -118,8 +118,8 @@ def walk(
     if not isinstance(n, int) or n < 0:
         raise ShapeError(f"n: expected a whole number of samples from 0, got {n}")
     full = (n, *_shape(model, shape, given))
-    rule = _sampler(model, sampler)
-    grid = _grid(model, steps, spacing, times)
+    rule = chosen_sampler(model, sampler)
+    grid = chosen_grid(model, steps, spacing, times)
     source = _noise(noise, seed, n)
     wrappers = _guidance(model, guidance, bool(cond))
     if not rule.joins and any(wrapper.splits for wrapper in wrappers):
@@ -154,7 +154,8 @@ def _shape(model: Diffusion, shape: Sequence[int] | None, given: Tensor | None) 
     return tuple(int(size) for size in wanted if size is not None)
 
 
-def _sampler(model: Diffusion, sampler: Spec | Sampler[Any] | None) -> Sampler[Any]:
+def chosen_sampler(model: Diffusion, sampler: Spec | Sampler[Any] | None) -> Sampler[Any]:
+    """The sampler that was asked for, or the model's."""
     if isinstance(sampler, Sampler):
         return sampler
     if sampler is None:
@@ -163,9 +164,10 @@ def _sampler(model: Diffusion, sampler: Spec | Sampler[Any] | None) -> Sampler[A
     return built
 
 
-def _grid(
+def chosen_grid(
     model: Diffusion, steps: int | None, spacing: Spec | Spacing | None, times: Sequence[float] | Grid | None
 ) -> Grid:
+    """The walk that was asked for, or the model's."""
     if times is not None:
         if steps is not None or spacing is not None:
             raise ShapeError("give times, or steps and spacing, not both")

@@ -41,6 +41,7 @@ class Sampler(ABC, Generic[State]):
         reads_score: whether the rule uses ``Prediction.score`` itself; for others the walk folds it into eps.
         joins: whether the rule sets the next state together from x_0 and eps, so that a guidance may give two that do
             not belong together.
+        climbs: whether a rule that draws noise knows what to do on a step up.
     """
 
     order: ClassVar[int]
@@ -48,6 +49,7 @@ class Sampler(ABC, Generic[State]):
     from_pure_noise: ClassVar[bool] = True
     reads_score: ClassVar[bool] = False
     joins: ClassVar[bool] = False
+    climbs: ClassVar[bool] = False
 
     def init(self) -> State:
         """The state before the first step; nothing for single-step rules."""
@@ -134,7 +136,8 @@ def walk(
             f"{type(sampler).__name__} cannot step from pure noise (alpha = 0): "
             "take ddim or unipc, or a spacing whose first time has some signal left"
         )
-    if sampler.stochastic and any(next.nsr > now.nsr for now, next in pairwise(grid.points)):
+    lost_above = sampler.stochastic and not sampler.climbs
+    if lost_above and any(next.nsr > now.nsr for now, next in pairwise(grid.points)):
         raise GridError(
             f"{type(sampler).__name__} draws noise on its way down and cannot walk up (inversion): "
             "take falling times, or ddim with eta = 0"

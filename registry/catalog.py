@@ -68,6 +68,20 @@ denoisers.lazy(
     facts={"data": "mel", "conditions": "cond"},
 )
 denoisers.lazy(
+    "edm-dhariwal",
+    "zoo.denoisers.edm_dhariwal:DhariwalUNet",
+    summary="ADM's UNet as EDM builds it: heads of 64 channels, scale and shift.",
+    paper="Karras et al. 2022, arXiv 2206.00364",
+    facts={"data": "images", "conditions": "labels, augment"},
+)
+denoisers.lazy(
+    "edm-song",
+    "zoo.denoisers.edm_song:SongUNet",
+    summary="DDPM++ and NCSN++ as EDM builds them.",
+    paper="Karras et al. 2022, arXiv 2206.00364",
+    facts={"data": "images", "conditions": "labels, augment"},
+)
+denoisers.lazy(
     "fft-denoiser",
     "zoo.denoisers.fft:FFTDenoiser",
     summary="A transformer over mel frames: the other decoder of diff-svc.",
@@ -85,6 +99,13 @@ denoisers.lazy(
     "zoo.denoisers.gaussian:GaussianMixture",
     summary="A mixture of Gaussians, solved exactly.",
     facts={"analytic": True},
+)
+denoisers.lazy(
+    "lucid",
+    "zoo.denoisers.lucid:LucidUNet",
+    summary="lucidrains' UNet: linear attention, memory tokens, self-conditioning.",
+    paper="Ho et al. 2020, arXiv 2006.11239",
+    facts={"data": "images", "conditions": "self_cond"},
 )
 denoisers.lazy(
     "lynxnet",
@@ -185,6 +206,18 @@ importers.lazy(
     summary="OpenVPI's acoustic models, DDPM and rectified flow.",
     paper="Liu et al. 2022, arXiv 2105.02446",
 )
+importers.lazy(
+    "edm",
+    "zoo.importers.edm:EDM",
+    summary="EDM's networks and preconditioned models, as a state_dict.",
+    paper="Karras et al. 2022, arXiv 2206.00364",
+)
+importers.lazy(
+    "lucidrains",
+    "zoo.importers.lucidrains:Lucidrains",
+    summary="denoising-diffusion-pytorch: Unet, GaussianDiffusion and Trainer files.",
+    paper="Ho et al. 2020, arXiv 2006.11239",
+)
 
 objectives.lazy(
     "log-normal",
@@ -231,6 +264,12 @@ parameterizations.lazy(
     paper="Liu et al. 2023, arXiv 2209.03003",
 )
 parameterizations.lazy(
+    "iddpm-precond",
+    "zoo.parameterizations:IDDPMPrecond",
+    summary="The noise, from a network that knows the trained noise levels of improved DDPM by number.",
+    paper="Karras et al. 2022, arXiv 2206.00364",
+)
+parameterizations.lazy(
     "score",
     "zoo.parameterizations:Score",
     summary="The network predicts the score.",
@@ -241,6 +280,18 @@ parameterizations.lazy(
     "zoo.parameterizations:V",
     summary="The network predicts v = alpha eps - sigma x_0.",
     paper="Salimans & Ho 2022, arXiv 2202.00512",
+)
+parameterizations.lazy(
+    "ve-precond",
+    "zoo.parameterizations:VEPrecond",
+    summary="The negative noise, from a network of variance-exploding scores.",
+    paper="Karras et al. 2022, arXiv 2206.00364",
+)
+parameterizations.lazy(
+    "vp-precond",
+    "zoo.parameterizations:VPPrecond",
+    summary="The noise, from a network of variance-preserving scores.",
+    paper="Karras et al. 2022, arXiv 2206.00364",
 )
 parameterizations.lazy("x0", "zoo.parameterizations:X0", summary="The network predicts the data.")
 
@@ -259,6 +310,67 @@ samplers.lazy(
     facts={"order": 1, "nfe": "N", "stochastic": True, "pure_noise": True},
 )
 samplers.lazy(
+    "deis",
+    "zoo.samplers.deis:DEIS",
+    summary="Adams-Bashforth on the noise prediction, exact in t, rho or log rho.",
+    paper="Zhang & Chen 2023, arXiv 2204.13902",
+    facts={"order": "p", "nfe": "N", "stochastic": False, "pure_noise": True},
+)
+samplers.lazy(
+    "dpm-2m-sde",
+    "zoo.samplers.dpm_2m_sde:DPM2MSDE",
+    summary="DPM-Solver (2M) for the reverse SDE, on predictions of the noise.",
+    paper="Lu et al. 2022, arXiv 2211.01095",
+    facts={"order": 2, "nfe": "N", "stochastic": True, "pure_noise": False},
+)
+samplers.lazy(
+    "dpm-adaptive",
+    "zoo.samplers.dpm_adaptive:DPMAdaptive",
+    summary="DPM-Solver-12 and -23: steps as long as a tolerance allows.",
+    paper="Lu et al. 2022, arXiv 2206.00927",
+    facts={"order": "p", "stochastic": False, "pure_noise": False},
+)
+samplers.lazy(
+    "dpm-fast",
+    "zoo.samplers.dpm_fast:DPMFast",
+    summary="DPM-Solver of a given budget: steps of order up to 3, one evaluation a row.",
+    paper="Lu et al. 2022, arXiv 2206.00927",
+    facts={"order": "p", "nfe": "N", "stochastic": False, "pure_noise": True},
+)
+samplers.lazy(
+    "dpm-multistep",
+    "zoo.samplers.dpm_multistep:DPMMultistep",
+    summary="DPM-Solver and DPM-Solver++ as multistep methods of order 1 to 3.",
+    paper="Lu et al. 2022, arXiv 2211.01095",
+    facts={"order": "p", "nfe": "N", "stochastic": False, "pure_noise": True},
+)
+samplers.lazy(
+    "dpm-solver",
+    "zoo.samplers.dpm_solver:DPMSolver",
+    summary="Single steps of order 1, 2 or 3 in the log of the signal-to-noise ratio.",
+    paper="Lu et al. 2022, arXiv 2206.00927",
+    facts={
+        "order": "p",
+        "nfe": "3 N - 2 (order 3), 2 N - 1 (order 2), N (order 1)",
+        "stochastic": False,
+        "pure_noise": True,
+    },
+)
+samplers.lazy(
+    "dpm2",
+    "zoo.samplers.dpm2:DPM2",
+    summary="The midpoint rule between noise levels, the middle on a logarithmic scale.",
+    paper="Karras et al. 2022, arXiv 2206.00364",
+    facts={"order": 2, "nfe": "2 N - 1", "stochastic": "s_churn > 0", "pure_noise": True},
+)
+samplers.lazy(
+    "dpm2-ancestral",
+    "zoo.samplers.dpm2_ancestral:DPM2Ancestral",
+    summary="DPM2, the midpoint rule in log noise, with ancestral noise.",
+    paper="Karras et al. 2022, arXiv 2206.00364",
+    facts={"order": 2, "nfe": "2 N - 1", "stochastic": "eta > 0", "pure_noise": True},
+)
+samplers.lazy(
     "dpmpp-2m",
     "zoo.samplers.dpmpp_2m:DPMpp2M",
     summary="DPM-Solver++ (2M): second order from one evaluation a step, with or without noise.",
@@ -266,11 +378,88 @@ samplers.lazy(
     facts={"order": 2, "nfe": "N", "stochastic": "eta > 0", "pure_noise": True},
 )
 samplers.lazy(
+    "dpmpp-2s",
+    "zoo.samplers.dpmpp_2s:DPMpp2S",
+    summary="DPM-Solver++ (2S): single steps of second order on the data prediction.",
+    paper="Lu et al. 2022, arXiv 2211.01095",
+    facts={"order": 2, "nfe": "2 N - 1", "stochastic": False, "pure_noise": True},
+)
+samplers.lazy(
+    "dpmpp-2s-ancestral",
+    "zoo.samplers.dpmpp_2s_ancestral:DPMpp2SAncestral",
+    summary="DPM-Solver++ (2S) with ancestral noise: a midpoint step on predictions of the data.",
+    paper="Lu et al. 2022, arXiv 2211.01095",
+    facts={"order": 2, "nfe": "2 N - 1", "stochastic": "eta > 0", "pure_noise": True},
+)
+samplers.lazy(
+    "dpmpp-3m",
+    "zoo.samplers.dpmpp_3m:DPMpp3M",
+    summary="DPM-Solver++ (3M): three evaluations remembered, with or without noise.",
+    paper="Lu et al. 2022, arXiv 2211.01095",
+    facts={"order": 3, "nfe": "N", "stochastic": "eta > 0", "pure_noise": True},
+)
+samplers.lazy(
+    "dpmpp-sde",
+    "zoo.samplers.dpmpp_sde:DPMppSDE",
+    summary="DPM-Solver++ (SDE): a single step of two stages, each with noise.",
+    paper="Lu et al. 2022, arXiv 2211.01095",
+    facts={"order": 2, "nfe": "2 N - 1", "stochastic": "eta > 0", "pure_noise": True},
+)
+samplers.lazy(
+    "er-sde",
+    "zoo.samplers.er_sde:ERSDE",
+    summary="Taylor steps for reverse SDEs whose noise is a chosen function of the noise level.",
+    paper="Cui et al. 2023, arXiv 2309.06169",
+    facts={"order": "min(p, 2)", "nfe": "N", "stochastic": "scale != 'ode'", "pure_noise": True},
+)
+samplers.lazy(
+    "euler",
+    "zoo.samplers.euler:Euler",
+    summary="Euler's rule in the noise-to-signal ratio, with churn if wanted.",
+    paper="Karras et al. 2022, arXiv 2206.00364",
+    facts={"order": 1, "nfe": "N", "stochastic": "s_churn > 0", "pure_noise": True},
+)
+samplers.lazy(
+    "euler-ancestral",
+    "zoo.samplers.euler_ancestral:EulerAncestral",
+    summary="Euler's rule with ancestral noise.",
+    paper="Song et al. 2021, arXiv 2010.02502",
+    facts={"order": 1, "nfe": "N", "stochastic": "eta > 0", "pure_noise": True},
+)
+samplers.lazy(
     "flow-rk",
     "zoo.samplers.flow_rk:FlowRK",
     summary="Runge-Kutta rules on the velocity of a straight path.",
     paper="Liu et al. 2023, arXiv 2209.03003",
     facts={"order": "p", "nfe": "2 N (heun), 4 N (rk4), 6 N (rk5)", "stochastic": False, "pure_noise": True},
+)
+samplers.lazy(
+    "heun",
+    "zoo.samplers.heun:Heun",
+    summary="EDM's second-order sampler, with churn if wanted.",
+    paper="Karras et al. 2022, arXiv 2206.00364",
+    facts={"order": 2, "nfe": "2 N - 1", "stochastic": "s_churn > 0", "pure_noise": True},
+)
+samplers.lazy(
+    "ipndm",
+    "zoo.samplers.ipndm:IPNDM",
+    summary="Adams-Bashforth weights of an even grid on any grid.",
+    paper="Zhang & Chen 2023, arXiv 2204.13902",
+    facts={"order": "min(p, 2)", "nfe": "N", "stochastic": False, "pure_noise": True},
+)
+samplers.lazy(
+    "lcm",
+    "zoo.samplers.lcm:LCM",
+    summary="Jump to the data, then back to less noise, with networks trained for it.",
+    paper="Luo et al. 2023, arXiv 2310.04378",
+    facts={"order": 1, "nfe": "N", "stochastic": True, "pure_noise": True, "distilled": True},
+)
+samplers.lazy(
+    "lms",
+    "zoo.samplers.lms:LMS",
+    summary="Adams-Bashforth of any order in the noise-to-signal ratio, with exact weights.",
+    paper="Zhang & Chen 2023, arXiv 2204.13902",
+    facts={"order": "p", "nfe": "N", "stochastic": False, "pure_noise": True},
 )
 samplers.lazy(
     "plms",
@@ -287,6 +476,27 @@ samplers.lazy(
     facts={"order": 2, "nfe": "N + 9 (f), N + 1 (s)", "stochastic": False, "pure_noise": False},
 )
 samplers.lazy(
+    "restart",
+    "zoo.samplers.restart:Restart",
+    summary="Heun's rule that jumps back up and comes down again.",
+    paper="Xu et al. 2023, arXiv 2306.14878",
+    facts={"order": 2, "nfe": "2 N + 7", "stochastic": "len(intervals) > 0", "pure_noise": True},
+)
+samplers.lazy(
+    "sa-solver",
+    "zoo.samplers.sa_solver:SASolver",
+    summary="Stochastic Adams predictor and corrector, with noise of a chosen strength.",
+    paper="Xue et al. 2023, arXiv 2309.05019",
+    facts={"order": "p", "nfe": "N", "stochastic": "tau > 0", "pure_noise": True},
+)
+samplers.lazy(
+    "tcd",
+    "zoo.samplers.tcd:TCD",
+    summary="Jump along the ODE below the next noise level, then up to it, with networks trained for it.",
+    paper="Zheng et al. 2024, arXiv 2402.19159",
+    facts={"order": 1, "nfe": "N", "stochastic": "gamma > 0", "pure_noise": True, "distilled": True},
+)
+samplers.lazy(
     "unipc",
     "zoo.samplers.unipc:UniPC",
     summary="Predictor of any order and a corrector that costs no evaluation.",
@@ -300,7 +510,7 @@ scalings.lazy("min-max", "zoo.core.scaling:MinMax", summary="[low, high] to [-1,
 
 schedules.lazy(
     "cosine",
-    "zoo.schedules.beta:Cosine",
+    "zoo.schedules.alpha_bar:Cosine",
     summary="The capped cosine of improved DDPM.",
     paper="Nichol & Dhariwal 2021, arXiv 2102.09672",
     facts={"time": "discrete", "path": "vp"},
@@ -320,11 +530,38 @@ schedules.lazy(
     facts={"time": "continuous", "path": "ve"},
 )
 schedules.lazy(
+    "exponential",
+    "zoo.schedules.alpha_bar:Exponential",
+    summary="alpha_bar falls by the same factor at every step.",
+    facts={"time": "discrete", "path": "vp"},
+)
+schedules.lazy(
     "flow",
     "zoo.schedules.continuous:Flow",
     summary="The straight path of rectified flow.",
     paper="Liu et al. 2023, arXiv 2209.03003",
     facts={"time": "continuous", "path": "flow"},
+)
+schedules.lazy(
+    "jabri-sigmoid",
+    "zoo.schedules.alpha_bar:JabriSigmoid",
+    summary="alpha_bar a sigmoid of t: lucidrains' default.",
+    paper="Jabri et al. 2023, arXiv 2212.11972",
+    facts={"time": "discrete", "path": "vp"},
+)
+schedules.lazy(
+    "jsd",
+    "zoo.schedules.beta:JSD",
+    summary="alpha_bar falls in equal steps to pure noise.",
+    paper="Sohl-Dickstein et al. 2015, arXiv 1503.03585",
+    facts={"time": "discrete", "path": "vp"},
+)
+schedules.lazy(
+    "laplace",
+    "zoo.schedules.alpha_bar:Laplace",
+    summary="log SNR by a Laplace distribution, dense around SNR = 1.",
+    paper="Hang et al. 2024, arXiv 2407.03297",
+    facts={"time": "discrete", "path": "vp"},
 )
 schedules.lazy(
     "linear",
@@ -346,6 +583,13 @@ schedules.lazy(
     summary="beta a sigmoid of t: GeoDiff, DDIM's code.",
     paper="Xu et al. 2022, arXiv 2203.02923",
     facts={"time": "discrete", "path": "vp"},
+)
+schedules.lazy(
+    "sub-vp",
+    "zoo.schedules.continuous:SubVP",
+    summary="The sub-variance-preserving path of score SDEs.",
+    paper="Song et al. 2021, arXiv 2011.13456",
+    facts={"time": "continuous", "path": "sub-vp"},
 )
 schedules.lazy(
     "table",
@@ -375,36 +619,54 @@ schedules.lazy(
     facts={"time": "continuous", "path": "vp"},
 )
 
-spacings.lazy("diff-svc", "zoo.spacings:DiffSVC", summary="Every interval-th time below k_step, as diff-svc walks.")
+spacings.lazy(
+    "beta",
+    "zoo.spacings.ratios:Beta",
+    summary="sigma / alpha by the quantiles of a Beta distribution, dense at both ends.",
+    paper="Lee et al. 2024, arXiv 2407.12173",
+)
+spacings.lazy(
+    "diff-svc", "zoo.spacings.times:DiffSVC", summary="Every interval-th time below k_step, as diff-svc walks."
+)
 spacings.lazy(
     "karras",
-    "zoo.spacings:Karras",
+    "zoo.spacings.ratios:Karras",
     summary="sigma / alpha by a power law, dense near the data.",
     paper="Karras et al. 2022, arXiv 2206.00364",
 )
 spacings.lazy(
+    "lcm",
+    "zoo.spacings.times:LCM",
+    summary="Some of the times that a consistency model was distilled at.",
+    paper="Luo et al. 2023, arXiv 2310.04378",
+)
+spacings.lazy(
     "leading",
-    "zoo.spacings:Leading",
+    "zoo.spacings.times:Leading",
     summary="Multiples of T // N, as DDIM and PNDM walk.",
     paper="Song et al. 2021, arXiv 2010.02502",
 )
-spacings.lazy("linspace", "zoo.spacings:Linspace", summary="Equal steps from the last trained time to the first.")
-spacings.lazy("log-snr", "zoo.spacings:LogSNR", summary="Equal steps in log(sigma / alpha).")
+spacings.lazy("linspace", "zoo.spacings.times:Linspace", summary="Equal steps from the last trained time to the first.")
+spacings.lazy(
+    "log-snr",
+    "zoo.spacings.ratios:LogSNR",
+    summary="Equal steps in log(sigma / alpha): exponential, and polyexponential.",
+)
 spacings.lazy(
     "quadratic",
-    "zoo.spacings:Quadratic",
+    "zoo.spacings.times:Quadratic",
     summary="Times by squares, dense near the data.",
     paper="Song et al. 2021, arXiv 2010.02502",
 )
 spacings.lazy(
     "respaced",
-    "zoo.spacings:Respaced",
+    "zoo.spacings.times:Respaced",
     summary="Sections with a count each, as guided-diffusion walks.",
     paper="Nichol & Dhariwal 2021, arXiv 2102.09672",
 )
 spacings.lazy(
     "trailing",
-    "zoo.spacings:Trailing",
+    "zoo.spacings.times:Trailing",
     summary="From the very end of the schedule; wastes no evaluation.",
     paper="Lin et al. 2024, arXiv 2305.08891",
 )

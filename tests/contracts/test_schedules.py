@@ -69,7 +69,8 @@ def test_facts_are_those_of_the_class(name):
             continue
         assert facts["time"] == ("continuous" if schedule.steps is None else "discrete")
         alpha, sigma = schedule(times(schedule))
-        exact = {"vp": alpha**2 + sigma**2, "ve": alpha, "flow": alpha + sigma}[facts["path"]]
+        laws = {"vp": alpha**2 + sigma**2, "ve": alpha, "flow": alpha + sigma, "sub-vp": alpha**2 + sigma}
+        exact = laws[facts["path"]]
         # two roundings of numbers near 1
         torch.testing.assert_close(exact, torch.ones_like(exact), rtol=0, atol=1e-15)
 

@@ -13,7 +13,7 @@ from zoo.core.bound import ConditionError, null_of
 from zoo.core.errors import ShapeError
 from zoo.core.grid import GridError
 from zoo.core.noise import NoiseError, seeds
-from zoo.spacings import SpacingError
+from zoo.spacings.base import SpacingError
 
 
 def network(x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -1,12 +1,13 @@
 """Every recorded run of the families we claim, when the collection is beside the checkout."""
 
 import os
+import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from golden_samplers import FAMILIES, Case, recipe, replay
-from golden_schedules import SCHEDULES, SPACINGS, check_schedule, check_spacing
+from golden_schedules import LEFT_OUT, RATIOS, SCHEDULES, SPACINGS, check_ratios, check_schedule, check_spacing
 from safetensors.torch import load_file
 
 ROOT = Path(__file__).parents[2]
@@ -54,3 +55,16 @@ def test_schedule_tables(tables, key):
 @pytest.mark.parametrize("key", SPACINGS)
 def test_spacings(tables, key):
     check_spacing(key, tables)
+
+
+@pytest.mark.parametrize("key", RATIOS)
+def test_ratios(tables, key):
+    check_ratios(key, tables)
+
+
+def test_no_table_is_passed_over(tables):
+    """Every record is compared, or left out for a reason."""
+    compared = {*SCHEDULES, *SPACINGS, *RATIOS}
+    assert compared <= set(tables)
+    others = [key for key in tables if key not in compared]
+    assert not [key for key in others if not any(re.fullmatch(pattern, key) for pattern in LEFT_OUT)]

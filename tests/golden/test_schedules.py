@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from golden_schedules import SCHEDULES, SPACINGS, check_schedule, check_spacing
+from golden_schedules import RATIOS, SCHEDULES, SPACINGS, check_ratios, check_schedule, check_spacing
 from safetensors.torch import load_file
 
 TABLES = load_file(Path(__file__).parent / "schedules.safetensors")
@@ -17,3 +17,8 @@ def test_schedule_tables(key):
 @pytest.mark.parametrize("key", [key for key in SPACINGS if key in TABLES])
 def test_spacings(key):
     check_spacing(key, TABLES)
+
+
+@pytest.mark.parametrize("key", [key for key in RATIOS if key in TABLES])
+def test_ratios(key):
+    check_ratios(key, TABLES)

@@ -172,7 +172,7 @@ def test_what_was_assumed_is_reported(plain, original):
         ("data", "image_size", 32, "model.attn_resolutions is [16, 8] in the config, with data.image_size = 32"),
         ("data", "channels", 1, "data.channels is 1"),
         ("diffusion", "num_diffusion_timesteps", 500, "the weights say 1000 (logvar)"),
-        ("diffusion", "beta_schedule", "jsd", "this importer knows const, cosine, linear, quad, sigmoid"),
+        ("diffusion", "beta_schedule", "jabri", "this importer knows const, cosine, jsd, linear, quad, sigmoid"),
         ("model", "dropout", "high", "model.dropout: expected"),
     ],
 )

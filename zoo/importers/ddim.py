@@ -24,6 +24,7 @@ _SCHEDULES = {
     "sigmoid": "sigmoid",
     "cosine": "cosine",
     "const": "linear",
+    "jsd": "jsd",
 }
 _ALIASES = {  # PNDM's sections
     "Model.image_size": "data.image_size",
@@ -181,8 +182,8 @@ def _schedule(weights: Source, fields: Fields) -> dict[str, Any]:
     steps = fields.assume("diffusion.num_diffusion_timesteps", int, 1000, usual)
     if "logvar" in weights:
         fields.agree("diffusion.num_diffusion_timesteps", weights.shape("logvar")[0], "logvar")
-    if kind == "cosine":
-        return {"name": "cosine", "steps": steps}
+    if kind in ("cosine", "jsd"):
+        return {"name": kind, "steps": steps}
     end = fields.assume("diffusion.beta_end", float, 0.02, usual)
     start = end if kind == "const" else fields.assume("diffusion.beta_start", float, 1e-4, usual)
     return {"name": _SCHEDULES[kind], "steps": steps, "beta_start": start, "beta_end": end}

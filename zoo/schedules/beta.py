@@ -9,33 +9,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from zoo.core.betas import alpha_bar_of, line
 from zoo.core.schedule import ScheduleError, TableSchedule
 
 Interpolation = Literal["log-nsr", "log-alpha"]
-
-
-def _line(start: float, end: float, steps: int) -> Tensor:
-    if steps < 1:
-        raise ScheduleError(f"steps must be at least 1, got {steps}")
-    return torch.linspace(start, end, steps, dtype=torch.float64)
-
-
-def _table(betas: Tensor, zero_terminal_snr: bool) -> Tensor:
-    """alpha_bar from betas.
-
-    With zero_terminal_snr, sqrt(alpha_bar) is shifted and stretched so that the last entry is exactly 0 and the
-    first is kept (Lin et al. 2024, algorithm 1).
-    """
-    if not ((betas > 0).all() and (betas < 1).all()):
-        raise ScheduleError(f"betas must lie in (0, 1), got {float(betas.min()):g}..{float(betas.max()):g}")
-    alpha_bar = torch.cumprod(1 - betas, 0)
-    if zero_terminal_snr:
-        if len(betas) < 2:
-            raise ScheduleError("zero_terminal_snr needs at least 2 steps")
-        alpha = alpha_bar.sqrt()
-        alpha = (alpha - alpha[-1]) * alpha[0] / (alpha[0] - alpha[-1])
-        alpha_bar = alpha**2
-    return alpha_bar
 
 
 class Linear(TableSchedule):
@@ -58,7 +35,7 @@ class Linear(TableSchedule):
         zero_terminal_snr: bool = False,
         interpolation: Interpolation = "log-nsr",
     ) -> None:
-        super().__init__(_table(_line(beta_start, beta_end, steps), zero_terminal_snr), interpolation)
+        super().__init__(alpha_bar_of(line(beta_start, beta_end, steps), zero_terminal_snr), interpolation)
 
 
 class ScaledLinear(TableSchedule):
@@ -83,8 +60,8 @@ class ScaledLinear(TableSchedule):
     ) -> None:
         if beta_start <= 0 or beta_end <= 0:
             raise ScheduleError(f"betas must be positive, got {beta_start:g}..{beta_end:g}")
-        betas = _line(math.sqrt(beta_start), math.sqrt(beta_end), steps) ** 2
-        super().__init__(_table(betas, zero_terminal_snr), interpolation)
+        betas = line(math.sqrt(beta_start), math.sqrt(beta_end), steps) ** 2
+        super().__init__(alpha_bar_of(betas, zero_terminal_snr), interpolation)
 
 
 class Sigmoid(TableSchedule):
@@ -107,8 +84,8 @@ class Sigmoid(TableSchedule):
         zero_terminal_snr: bool = False,
         interpolation: Interpolation = "log-nsr",
     ) -> None:
-        betas = torch.sigmoid(_line(-6, 6, steps)) * (beta_end - beta_start) + beta_start
-        super().__init__(_table(betas, zero_terminal_snr), interpolation)
+        betas = torch.sigmoid(line(-6, 6, steps)) * (beta_end - beta_start) + beta_start
+        super().__init__(alpha_bar_of(betas, zero_terminal_snr), interpolation)
 
 
 class DiffSinger(TableSchedule):
@@ -124,35 +101,21 @@ class DiffSinger(TableSchedule):
     """
 
     def __init__(self, *, steps: int = 1000, max_beta: float = 0.02, interpolation: Interpolation = "log-nsr") -> None:
-        super().__init__(_table(_line(1e-4, max_beta, steps), False), interpolation)
+        super().__init__(alpha_bar_of(line(1e-4, max_beta, steps), False), interpolation)
 
 
-class Cosine(TableSchedule):
-    """The capped cosine of improved DDPM (Nichol & Dhariwal 2021, eq. 17).
+class JSD(TableSchedule):
+    """beta_t = 1 / (T - t): alpha_bar falls in equal steps, 1 - (t + 1) / T, to exactly 0 (Sohl-Dickstein 2015).
 
-    f(u) = cos^2((u + s) / (1 + s) pi / 2); beta_t = min(1 - f((t + 1) / T) / f(t / T), max_beta).
+    Its end is pure noise and needs a v or x0 network, or a walk that starts below it.
 
     Args:
         steps: T, the number of trained steps.
-        s: offset that keeps beta from vanishing near t = 0.
-        max_beta: the cap.
-        zero_terminal_snr: rescale so that x_{T-1} is pure noise; needs a v or x0 network.
         interpolation: what is linear between two whole times.
     """
 
-    def __init__(
-        self,
-        *,
-        steps: int = 1000,
-        s: float = 0.008,
-        max_beta: float = 0.999,
-        zero_terminal_snr: bool = False,
-        interpolation: Interpolation = "log-nsr",
-    ) -> None:
-        u = _line(0, 1, steps + 1)
-        f = torch.cos((u + s) / (1 + s) * math.pi / 2) ** 2
-        betas = (1 - f[1:] / f[:-1]).clamp(max=max_beta)
-        super().__init__(_table(betas, zero_terminal_snr), interpolation)
+    def __init__(self, *, steps: int = 1000, interpolation: Interpolation = "log-nsr") -> None:
+        super().__init__(line(1, 0, steps + 1)[1:], interpolation)
 
 
 class Table(TableSchedule):
@@ -177,7 +140,7 @@ class Table(TableSchedule):
             raise ScheduleError(f"table has {len(alphas_cumprod)} entries of alphas_cumprod but steps: {steps}")
         if alphas_cumprod is None:
             assert steps is not None
-            table = _table(_line(1e-4, 0.02, steps), False)
+            table = alpha_bar_of(line(1e-4, 0.02, steps), False)
         else:
             table = torch.tensor(list(alphas_cumprod), dtype=torch.float64)
         super().__init__(table, interpolation)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -43,6 +44,31 @@ class VP(Schedule):
         t = 2 * y / (b + (b * b + 4 * a * y).sqrt())
         # 0 / 0 at clean data where beta_min = 0, inf / inf at pure noise
         return t.where(y > 0, 0.0).where(y.isfinite(), 1.0).clamp(0, 1)
+
+
+class SubVP(Schedule):
+    """The sub-variance-preserving path: alpha as on ``vp``, sigma = 1 - alpha^2 (Song et al. 2021, eq. 29).
+
+    Args:
+        beta_min: beta at t = 0.
+        beta_max: beta at t = 1.
+    """
+
+    t_clean, t_max = 0.0, 1.0
+
+    def __init__(self, *, beta_min: float = 0.1, beta_max: float = 20.0) -> None:
+        self._vp = VP(beta_min=beta_min, beta_max=beta_max)
+
+    def __call__(self, t: Tensor) -> Marginal:
+        alpha, sigma = self._vp(t)
+        return Marginal(alpha, sigma**2)
+
+    def inverse(self, nsr: Tensor) -> Tensor:
+        # alpha^2 + nsr alpha - 1 = 0, solved in the form without cancellation, and the vp ratio that has this alpha
+        half = nsr.double() / 2
+        alpha = 1 / (half + (half**2 + 1).sqrt())
+        sigma = (half * 2 * alpha).sqrt()
+        return self._vp.inverse((sigma / alpha).where(half.isfinite(), math.inf))
 
 
 class VPCosine(Schedule):
@@ -128,14 +154,21 @@ class Flow(Schedule):
     Args:
         shift: k; equally spaced times are moved to k t / (1 + (k - 1) t), which adds log k to log(sigma / alpha)
             (Esser et al. 2024, eq. 23). The path itself does not change.
+        tokens: positions of the network's map, which multiply k: a larger image needs more noise to be hidden.
+        rule: "root" multiplies by sqrt(tokens / 256) (Esser et al. 2024, eq. 23), "exponential" by e^mu with mu on the
+            line from 0.5 at 256 tokens to 1.15 at 4096 (FLUX, "dynamic shifting").
     """
 
     t_clean, t_max = 0.0, 1.0
 
-    def __init__(self, *, shift: float = 1.0) -> None:
+    def __init__(
+        self, *, shift: float = 1.0, tokens: int | None = None, rule: Literal["root", "exponential"] = "exponential"
+    ) -> None:
         if not shift > 0:
             raise ScheduleError(f"shift must be positive, got {shift:g}")
-        self.shift = shift
+        if tokens is not None and tokens < 1:
+            raise ScheduleError(f"tokens must be at least 1, got {tokens}")
+        self.shift = shift if tokens is None else shift * _resolution_shift(tokens, rule)
 
     def __call__(self, t: Tensor) -> Marginal:
         t = t.double()
@@ -147,3 +180,9 @@ class Flow(Schedule):
 
     def shifted(self, t: Tensor) -> Tensor:
         return self.shift * t / (1 + (self.shift - 1) * t)
+
+
+def _resolution_shift(tokens: int, rule: Literal["root", "exponential"]) -> float:
+    if rule == "root":
+        return math.sqrt(tokens / 256)
+    return math.exp(0.5 + (1.15 - 0.5) * (tokens - 256) / (4096 - 256))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from os import PathLike
 from pathlib import Path
 from typing import Literal
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
@@ -77,3 +79,46 @@ def loss_curve(path: str | PathLike[str], steps: Sequence[int], losses: Sequence
         y_scale="log",
         markers=len(losses) == 1,  # a line through one point is not seen
     )
+
+
+def plane(
+    path: str | PathLike[str],
+    panels: Sequence[tuple[str, str, Sequence[Sequence[tuple[float, float]]]]],
+    *,
+    exact: Sequence[Sequence[tuple[float, float]]],
+    data: Sequence[tuple[float, float]],
+    columns: int = 4,
+) -> None:
+    """Paths over a plane, a panel for each way of walking, as a PNG.
+
+    Args:
+        path: the file.
+        panels: (title, line below it, paths); a path is its points, from noise to data.
+        exact: the paths that a perfect walk would take, thin and grey under the others.
+        data: draws of the data, as a shade.
+        columns: most panels in a row.
+    """
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(3.1 * columns, 3.5 * rows), dpi=160, layout="constrained")
+    FigureCanvasAgg(figure)
+    # all starts are in the picture; a wild step on the way may leave it
+    reach = 1.08 * max(max(abs(x), abs(y)) for x, y in [one[0] for one in exact] + list(data))
+    for index, (title, below, paths) in enumerate(panels):
+        axes = figure.add_subplot(rows, columns, index + 1)
+        axes.scatter([x for x, _ in data], [y for _, y in data], s=3, color="#8fb8de", alpha=0.25, linewidths=0)
+        for one in exact:
+            axes.plot([x for x, _ in one], [y for _, y in one], color="#9a9a9a", linewidth=0.6)
+        for one in paths:
+            pieces = [[a, b] for a, b in pairwise(one)]
+            shades = [0.1 + 0.75 * k / max(1, len(pieces) - 1) for k in range(len(pieces))]
+            axes.add_collection(LineCollection(pieces, array=shades, cmap="plasma", clim=(0, 1), linewidths=0.9))
+            xs, ys = [x for x, _ in one], [y for _, y in one]
+            axes.scatter(xs, ys, s=5, c=[0.1, *shades], cmap="plasma", vmin=0, vmax=1, linewidths=0)
+            axes.plot(*one[-1], marker="o", markersize=3.2, color="#1b1b1b")
+        axes.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=[], yticks=[], aspect="equal")
+        axes.set_title(f"{title}\n", fontsize=10, fontweight="bold", pad=1)
+        axes.text(0.5, 1.015, below, transform=axes.transAxes, ha="center", va="bottom", fontsize=8)
+        for spine in axes.spines.values():
+            spine.set_color("#d0d0d0")
+    write_atomically(Path(path), lambda beside: figure.savefig(beside, format="png"))

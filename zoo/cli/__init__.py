@@ -21,6 +21,7 @@ _VERBS = {
     "list": "What the zoo holds, by name.",
     "sample": "Draw samples and save them as a picture.",
     "show": "A config in full, or how the size of a model comes about.",
+    "trace": "Draw the paths of samplers over a plane, or print their weights.",
     "train": "Train a model on your own data.",
 }
 

@@ -128,6 +128,13 @@ denoisers.lazy(
     paper="Ho et al. 2020, arXiv 2006.11239",
     facts={"data": "images", "conditions": "labels"},
 )
+denoisers.lazy(
+    "unet2d",
+    "zoo.denoisers.unet2d:UNet2D",
+    summary="diffusers' UNet2DModel: DDPM, ADM and NCSN++ by kinds of levels.",
+    paper="Song et al. 2021, arXiv 2011.13456",
+    facts={"data": "images", "conditions": "labels"},
+)
 
 features.lazy(
     "classifier",
@@ -205,6 +212,11 @@ importers.lazy(
     "zoo.importers.diffsinger:DiffSinger",
     summary="OpenVPI's acoustic models, DDPM and rectified flow.",
     paper="Liu et al. 2022, arXiv 2105.02446",
+)
+importers.lazy(
+    "diffusers",
+    "zoo.importers.diffusers:Diffusers",
+    summary="UNet2DModel with its scheduler: a folder of diffusers, or the file in it.",
 )
 importers.lazy(
     "edm",
@@ -452,7 +464,7 @@ samplers.lazy(
     "zoo.samplers.lcm:LCM",
     summary="Jump to the data, then back to less noise, with networks trained for it.",
     paper="Luo et al. 2023, arXiv 2310.04378",
-    facts={"order": 1, "nfe": "N", "stochastic": True, "pure_noise": True, "distilled": True},
+    facts={"order": 1, "nfe": "N", "stochastic": True, "pure_noise": True, "consistency": True},
 )
 samplers.lazy(
     "lms",
@@ -494,7 +506,7 @@ samplers.lazy(
     "zoo.samplers.tcd:TCD",
     summary="Jump along the ODE below the next noise level, then up to it, with networks trained for it.",
     paper="Zheng et al. 2024, arXiv 2402.19159",
-    facts={"order": 1, "nfe": "N", "stochastic": "gamma > 0", "pure_noise": True, "distilled": True},
+    facts={"order": 1, "nfe": "N", "stochastic": "gamma > 0", "pure_noise": True},
 )
 samplers.lazy(
     "unipc",

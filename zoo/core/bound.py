@@ -24,6 +24,10 @@ class ConditionError(ZooError, ValueError):
 class Bound:
     """Network + parameterization + conditions, as a :class:`~zoo.core.sampler.Denoise`.
 
+    Attributes:
+        estimate: an x_0 that a self-conditioned network is shown beside its conditions, with them and without; None
+            for none.
+
     Args:
         network: ``network(x, label, **cond) -> out``.
         parameterization: what out means.
@@ -43,6 +47,7 @@ class Bound:
         self.network, self.parameterization = network, parameterization
         self.cond, self.dtype = dict(cond), dtype
         self.given = self.cond if given is None else dict(given)
+        self.estimate: Tensor | None = None
         self._null: dict[str, Any] | None = None
         self._doubled: dict[str, Any] | None = None
 
@@ -93,6 +98,10 @@ class Bound:
                 f"a network that predicts {type(self.parameterization).__name__.lower()} says nothing about eps at "
                 "sigma = 0: start or end above clean data, or use an eps, v or flow network"
             )
+        if self.estimate is not None:
+            # for each half of a doubled batch; max, since a batch may be empty
+            times = len(x_t) // max(1, len(self.estimate))
+            cond = {**cond, "self_cond": torch.cat([self.estimate] * times) if times > 1 else self.estimate}
         return ask(
             self.network,
             self.parameterization,
@@ -102,6 +111,26 @@ class Bound:
             cond,
             self.dtype,
         )
+
+
+class SelfConditioned:
+    """A walk's last estimate of x_0, as guided and clipped, shown to the network with the next x_t.
+
+    The first call of a walk shows nothing (Chen et al. 2022, algorithm 2). What is remembered belongs to one walk:
+    each takes one of its own.
+
+    Args:
+        denoise: the model under its guidance.
+        model: the bare model in there.
+    """
+
+    def __init__(self, denoise: Denoise, model: Bound) -> None:
+        self._denoise, self._model = denoise, model
+
+    def __call__(self, x_t: Tensor, at: GridPoint, /) -> Prediction:
+        prediction = self._denoise(x_t, at)
+        self._model.estimate = prediction.x_0.detach()
+        return prediction
 
 
 class Mixed:
@@ -161,9 +190,10 @@ def ask(
 def null_of(name: str, value: Tensor) -> Tensor:
     """The null of a condition: label -1 for whole numbers, an all-zero row otherwise.
 
-    ``lengths`` say what part of a row is real; they are no condition, and stay.
+    ``lengths`` say what part of a row is real, and ``self_cond`` is the network's own; they are no conditions, and
+    stay.
     """
-    if name == "lengths":
+    if name in ("lengths", "self_cond"):
         return value
     # int64, since an unsigned type would turn -1 into a class
     return torch.zeros_like(value) if value.is_floating_point() else torch.full_like(value, -1, dtype=torch.int64)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from registry import parameterizations, schedules
-from zoo.core.bound import Bound, ConditionError, Guidance, ask, guided
+from zoo.core.bound import Bound, ConditionError, Guidance, SelfConditioned, ask, guided
 from zoo.core.conditioner import Conditioner
 from zoo.core.errors import ShapeError
 from zoo.core.parameterization import Parameterization, Prediction
@@ -128,6 +128,11 @@ class Diffusion(nn.Module):
         return self.sampling.sampler
 
     @property
+    def self_conditioned(self) -> bool:
+        """Whether the denoiser declares that it also takes its last estimate of x_0, as ``self_cond``."""
+        return bool(getattr(self.denoiser, "self_conditioned", False))
+
+    @property
     def device(self) -> torch.device:
         """Where the model is; the CPU when it holds no tensors."""
         for tensor in (*self.parameters(), *self.buffers()):
@@ -167,6 +172,9 @@ class Diffusion(nn.Module):
     def bind(self, *, guidance: Guidance | Sequence[Guidance] | None = None, **cond: Any) -> Denoise:
         """The model with its conditions and guidance closed over: what a sampler calls.
 
+        A self-conditioned network is shown its last estimate of x_0, unless ``self_cond`` is given: it is bound anew
+        for every walk.
+
         Args:
             guidance: one, or several in the order of their application.
             **cond: conditions, batch first.
@@ -182,7 +190,9 @@ class Diffusion(nn.Module):
             if (taken is not None and name not in taken) or (name == "labels" and unlabelled)
         }
         own = self.conditions(**{name: value for name, value in cond.items() if name not in aside})
-        return guided(Bound(self.denoiser, self.parameterization, own, self.dtype, {**own, **cond}), several)
+        model = Bound(self.denoiser, self.parameterization, own, self.dtype, {**own, **cond})
+        denoise = guided(model, several)
+        return SelfConditioned(denoise, model) if self.self_conditioned and "self_cond" not in own else denoise
 
     def denoise(self, x_t: Tensor, t: Tensor | float, **cond: Any) -> Prediction:
         """What x_t is made of, at one time for each sample; ``.x_0`` is the posterior mean.
@@ -210,6 +220,9 @@ class Diffusion(nn.Module):
         A network that learns its variance gets T / 1000 of a term of the variational bound on top, which trains the
         variance alone: L_hybrid = L_simple + 0.001 L_vlb (Nichol & Dhariwal 2021, eq. 16).
 
+        A self-conditioned network in training is shown its own estimate of x_0 half of the time, from a first pass
+        without gradients, and nothing otherwise (Chen et al. 2022, algorithm 1), unless ``self_cond`` is given.
+
         Args:
             x_0: (B, ...) in model space.
             t: () or (B,) times of the schedule.
@@ -224,6 +237,9 @@ class Diffusion(nn.Module):
         exact = self.schedule(time)
         m = exact.like(x_0)
         x_t = m.alpha * x_0 + m.sigma * eps
+        # the coin is torch's own, like dropout's
+        if self.self_conditioned and self.training and "self_cond" not in cond and torch.rand(()) < 0.5:
+            cond = {**self.conditions(**cond), "self_cond": self._estimate(x_t, time, exact, **cond)}
         out = self._network(x_t, time, exact, **cond)
         extra: Tensor | float = 0.0
         lengths = cond.get("lengths")
@@ -243,17 +259,24 @@ class Diffusion(nn.Module):
         return self.loss(x_0, t=t, eps=eps, **cond)
 
     def part_tensors(self) -> dict[str, Tensor]:
-        """Tables and statistics outside the network that a checkpoint carries: ``schedule.*``, ``scaling.*``."""
-        return {
-            f"{name}.{key}": tensor
-            for name, part in (("schedule", self.schedule), ("scaling", self.scaling))
-            for key, tensor in part.tensors().items()
+        """Tables and statistics outside the network that a checkpoint carries, by the names of their parts."""
+        parts: dict[str, Schedule | Parameterization | Scaling] = {
+            "schedule": self.schedule,
+            "parameterization": self.parameterization,
+            "scaling": self.scaling,
         }
+        return {f"{name}.{key}": tensor for name, part in parts.items() for key, tensor in part.tensors().items()}
 
     def _network(self, x_t: Tensor, time: Tensor, m: Marginal, **cond: Any) -> Tensor:
         label = self.parameterization.c_noise(time, m)
         c_in = self.parameterization.c_in(m.like(x_t))
         return ask(self.denoiser, self.parameterization, x_t, label, c_in, self.conditions(**cond), self.dtype)
+
+    @torch.no_grad()
+    def _estimate(self, x_t: Tensor, time: Tensor, m: Marginal, **cond: Any) -> Tensor:
+        """What the network takes x_0 for, (B, ...); zeros where its output says nothing about it."""
+        x_0 = self.parameterization.predict(self._network(x_t, time, m, **cond), x_t, m.like(x_t)).x_0
+        return x_0.nan_to_num(0.0, 0.0, 0.0)
 
     def _times(self, t: Tensor | float, x: Tensor) -> Tensor:
         time = torch.as_tensor(t, dtype=torch.float64, device=x.device)

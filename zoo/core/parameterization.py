@@ -76,6 +76,8 @@ class Parameterization(ABC):
     """Whether the output tells x_0 at alpha = 0."""
     from_clean_data: ClassVar[bool] = True
     """Whether the output tells eps at sigma = 0."""
+    exact_labels: ClassVar[bool] = True
+    """Whether ``time`` gives back the time that a label was made of, and not one nearby."""
 
     def c_in(self, m: Scales) -> Tensor | float:
         """The scale of the network's input: the network sees c_in x_t."""
@@ -88,6 +90,10 @@ class Parameterization(ABC):
     def time(self, label: Tensor, schedule: Schedule) -> Tensor:
         """The schedule time that belongs to a label: the inverse of ``c_noise``."""
         return label
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Tables that a checkpoint must carry because no formula gives them back; usually none."""
+        return {}
 
     @abstractmethod
     def x_0(self, out: Tensor, x_t: Tensor, m: Scales) -> Tensor:

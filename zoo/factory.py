@@ -21,7 +21,9 @@ from registry import (
 )
 from zoo import checkpoint
 from zoo import config as configs
+from zoo.core import mixing
 from zoo.core.diffusion import Diffusion, Sampling
+from zoo.core.grid import make_grid
 
 
 def build(
@@ -46,15 +48,30 @@ def build(
 
     Raises:
         ConfigError: with every problem of the config at once.
+        MixError: parts that do not go together.
         CheckpointError: when pretrained and no weights are shipped, or they do not fit the overrides.
     """
     loaded = configs.load(source, overrides=overrides)
     tree = configs.resolve(loaded)
     if not pretrained:
-        return assemble(tree).to(device=device, dtype=dtype)
+        model = assemble(tree)
+        check_mix(model)
+        return model.to(device=device, dtype=dtype)
     model = assemble(tree, empty=True)
     checkpoint.fill(model, checkpoint.shipped(loaded.name))
     return model.to(device=device, dtype=dtype).eval()
+
+
+def check_mix(model: Diffusion) -> None:
+    """Refuse a model whose own sampler, spacing, guidance and output do not go together.
+
+    Raises:
+        GridError: most often a MixError, with the reason.
+    """
+    own = model.sampling
+    if own.sampler is not None and own.spacing is not None:
+        grid = make_grid(model.schedule, own.spacing(model.schedule, own.steps))
+        mixing.check(own.sampler, model.parameterization, grid, own.guidance)
 
 
 def assemble(tree: Mapping[str, Any], *, empty: bool = False) -> Diffusion:

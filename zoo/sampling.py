@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from registry import guidances, samplers, spacings
+from registry import Registry, guidances, samplers, spacings
+from zoo.core import mixing
 from zoo.core.bound import ConditionError, Guidance
 from zoo.core.diffusion import Diffusion, Spacing
 from zoo.core.errors import ShapeError
@@ -19,6 +20,10 @@ from zoo.core.sampler import Moment, Noise, Sampler
 from zoo.core.sampler import walk as walk_grid
 
 Spec = str | Mapping[str, Any]
+
+_SOURCES: Registry[Noise] = Registry("noise")
+_SOURCES.lazy("brownian", "zoo.core.brownian:Brownian", summary="The increments of one Brownian path a sample.")
+_SOURCES.lazy("independent", "zoo.core.noise:PerSample", summary="Independent draws in the order of the steps.")
 
 
 def sample(
@@ -35,7 +40,7 @@ def sample(
     x_T: Tensor | None = None,
     start: Tensor | None = None,
     start_t: float | None = None,
-    noise: Noise | Tensor | None = None,
+    noise: Noise | Tensor | Spec | None = None,
     **cond: Any,
 ) -> Tensor:
     """Draw samples.
@@ -56,8 +61,9 @@ def sample(
         start: (n, ...) clean data to start from instead of noise, noised to start_t.
         start_t: the schedule time that ``start`` is noised to; None takes the first time of the walk. Times of the
             walk above it are left out.
-        noise: a recorded tensor (draws, n, ...), consumed in the order of the calls, or a function
-            ``noise(x_t, now, next)``. With ``start``, its first draw is the start's noise.
+        noise: "independent" draws in every step, which None means too, or "brownian": the increments of one path a
+            sample, the same for few steps and for many. Also a recorded tensor (draws, n, ...), consumed in the order
+            of the calls, or a function ``noise(x_t, now, next)``. With ``start``, its first draw is the start's noise.
         **cond: conditions by name, one row a sample; a single label serves all.
 
     Returns:
@@ -102,7 +108,7 @@ def walk(
     x_T: Tensor | None = None,
     start: Tensor | None = None,
     start_t: float | None = None,
-    noise: Noise | Tensor | None = None,
+    noise: Noise | Tensor | Spec | None = None,
     **cond: Any,
 ) -> Iterator[Moment]:
     """The same as :func:`sample`, moment by moment: the start, then the state after every step, in model space."""
@@ -122,12 +128,8 @@ def walk(
     grid = chosen_grid(model, steps, spacing, times)
     source = _noise(noise, seed, n)
     wrappers = _guidance(model, guidance, bool(cond))
-    if not rule.joins and any(wrapper.splits for wrapper in wrappers):
-        raise ConditionError(
-            f"guidance: cfg-pp gives x_0 and eps of different predictions, which {type(rule).__name__} cannot tell "
-            "apart: take ddim, or cfg for the guidance"
-        )
-    denoise = model.bind(guidance=wrappers, **_conditions(model, n, cond))
+    mixing.check(rule, model.parameterization, grid, wrappers)
+    conditions = _conditions(model, n, cond)
     if start is not None:
         grid, x = _shallow(model, grid, start, start_t, source)
     else:
@@ -135,11 +137,34 @@ def walk(
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:
-        yield from walk_grid(rule, denoise, x, grid, source)
+        if rule.one_by_one and n > 1:
+            yield from _one_by_one(rule, model, wrappers, conditions, x, grid, source)
+        else:
+            yield from walk_grid(rule, model.bind(guidance=wrappers, **conditions), x, grid, source)
     finally:
         # One by one: a part that was frozen in eval mode stays so
         for module in training:
             module.training = True
+
+
+def _one_by_one(
+    rule: Sampler[Any],
+    model: Diffusion,
+    wrappers: Sequence[Guidance],
+    conditions: Mapping[str, Any],
+    x: Tensor,
+    grid: Grid,
+    noise: Noise,
+) -> Iterator[Moment]:
+    """A walk of each sample with its own conditions, side by side."""
+    walks = []
+    for row in range(len(x)):
+        own = {name: value[row : row + 1] if isinstance(value, Tensor) else value for name, value in conditions.items()}
+        walks.append(walk_grid(rule, model.bind(guidance=wrappers, **own), x[row : row + 1], grid, noise))
+    for moments in zip(*walks, strict=True):
+        first = moments[0]
+        whole = torch.cat([moment.x_t for moment in moments])
+        yield Moment(whole, first.at, first.index, first.total, sum(moment.nfe for moment in moments))
 
 
 def _shape(model: Diffusion, shape: Sequence[int] | None, given: Tensor | None) -> tuple[int, ...]:
@@ -178,9 +203,11 @@ def chosen_grid(
     return make_grid(model.schedule, rule(model.schedule, model.sampling.steps if steps is None else steps))
 
 
-def _noise(noise: Noise | Tensor | None, seed: int | Sequence[int], n: int) -> Noise:
+def _noise(noise: Noise | Tensor | Spec | None, seed: int | Sequence[int], n: int) -> Noise:
     if noise is None:
         return PerSample(seed, n)
+    if isinstance(noise, str | Mapping):
+        return _SOURCES.build(noise, path="noise", seed=seed, n=n)
     return Recorded(noise) if isinstance(noise, Tensor) else noise
 
 

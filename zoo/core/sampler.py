@@ -5,13 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, cast
 
 from torch import Tensor
 
 from zoo.core import linear
-from zoo.core.grid import Grid, GridError, GridPoint, Step
+from zoo.core.grid import Grid, GridPoint, Step
 from zoo.core.parameterization import Prediction
 
 State = TypeVar("State")
@@ -42,6 +41,7 @@ class Sampler(ABC, Generic[State]):
         joins: whether the rule sets the next state together from x_0 and eps, so that a guidance may give two that do
             not belong together.
         climbs: whether a rule that draws noise knows what to do on a step up.
+        one_by_one: whether a batch is walked sample by sample, since the rule looks at the values to choose its steps.
     """
 
     order: ClassVar[int]
@@ -50,6 +50,7 @@ class Sampler(ABC, Generic[State]):
     reads_score: ClassVar[bool] = False
     joins: ClassVar[bool] = False
     climbs: ClassVar[bool] = False
+    one_by_one: ClassVar[bool] = False
 
     def init(self) -> State:
         """The state before the first step; nothing for single-step rules."""
@@ -126,22 +127,8 @@ def walk(
 
     Yields:
         N + 1 moments, the start first.
-
-    Raises:
-        GridError: when the grid holds a point that the sampler cannot leave, or rises under a stochastic rule.
     """
     total = len(grid) - 1
-    if not sampler.from_pure_noise and any(point.alpha == 0 for point in grid.points[:-1]):
-        raise GridError(
-            f"{type(sampler).__name__} cannot step from pure noise (alpha = 0): "
-            "take ddim or unipc, or a spacing whose first time has some signal left"
-        )
-    lost_above = sampler.stochastic and not sampler.climbs
-    if lost_above and any(next.nsr > now.nsr for now, next in pairwise(grid.points)):
-        raise GridError(
-            f"{type(sampler).__name__} draws noise on its way down and cannot walk up (inversion): "
-            "take falling times, or ddim with eta = 0"
-        )
     yield Moment(x, grid[0], 0, total, 0)
     rows = None if as_written else linear.recorded(sampler, denoise, grid)
     if rows is not None:
@@ -152,7 +139,7 @@ def walk(
     counted = Counted(denoise if sampler.reads_score else _folding(denoise))
     state = sampler.init()
     for index in range(total):
-        step = Step(grid[index], grid[index + 1], index, total, grid.at)
+        step = Step(grid[index], grid[index + 1], index, total, grid.at, grid.rate)
         x, state = sampler.step(counted, x, step, state, noise)
         yield Moment(x, step.next, index + 1, total, counted.nfe)
 
@@ -180,9 +167,9 @@ def transfer(x_t: Tensor, eps: Tensor, now: GridPoint, next: GridPoint) -> Tenso
 
 
 def straight(prediction: Prediction, next: GridPoint) -> Tensor:
-    """alpha_s x_0 + sigma_s eps: the first-order step (DDIM), written so that it holds from alpha = 0 and onto sigma = 0."""
+    """alpha_s x_0 + sigma_s eps: the step of first order (DDIM), as it holds from alpha = 0 and onto sigma = 0 too."""
     if not next.sigma:
-        return prediction.x_0 if next.alpha == 1 else next.alpha * prediction.x_0
+        return next.alpha * prediction.x_0
     return next.alpha * prediction.x_0 + next.sigma * prediction.eps
 
 

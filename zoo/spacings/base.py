@@ -7,14 +7,22 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from zoo.core.errors import ZooError
+from zoo.core.mixing import MixError, Reason
 from zoo.core.schedule import Schedule
 
 End = Literal["clean", "first"] | float
 
 
-class SpacingError(ZooError, ValueError):
-    """A spacing that does not fit the schedule or the number of steps."""
+class SpacingError(MixError, ValueError):
+    """A spacing that does not fit the schedule or the number of steps.
+
+    Args:
+        message: what is wrong and what to do.
+        reason: which of the reasons for refusing a combination; None for a setting that makes no sense anywhere.
+    """
+
+    def __init__(self, message: str, reason: Reason | None = None) -> None:
+        super().__init__(reason, message)
 
 
 def end_time(schedule: Schedule, end: End) -> float:
@@ -28,9 +36,15 @@ def table_size(schedule: Schedule, steps: int, name: str) -> int:
     """T of a table schedule that has room for so many steps."""
     at_least_one(steps)
     if schedule.steps is None:
-        raise SpacingError(f"spacing {name!r} counts trained steps and this schedule is continuous: use 'trailing'")
+        raise SpacingError(
+            f"spacing {name!r} counts trained steps and this schedule is continuous: use 'trailing'",
+            Reason.COUNTS_STEPS,
+        )
     if steps > schedule.steps:
-        raise SpacingError(f"steps: {steps} are more than the {schedule.steps} trained steps that {name!r} picks from")
+        raise SpacingError(
+            f"steps: {steps} are more than the {schedule.steps} trained steps that {name!r} picks from",
+            Reason.COUNTS_STEPS,
+        )
     return schedule.steps
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from zoo.core.mixing import Reason
 from zoo.core.schedule import Schedule
 from zoo.spacings.base import End, SpacingError, at_least_one, end_time, line
 
@@ -126,7 +127,8 @@ def _noise_range(schedule: Schedule, sigma_max: float | None, sigma_min: float |
     if not 0 < low < high < float("inf"):
         raise SpacingError(
             f"sigma / alpha must fall from a finite sigma_max to a positive sigma_min, got {high:g} and {low:g}; "
-            "set sigma_max and sigma_min"
+            "set sigma_max and sigma_min",
+            Reason.FINITE_NOISE,
         )
     # A hair of slack: a number that was read off the schedule may be rounded
     if high > most * (1 + 1e-6):

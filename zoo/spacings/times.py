@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from zoo.core.mixing import Reason
 from zoo.core.schedule import Schedule
 from zoo.spacings.base import End, SpacingError, at_least_one, end_time, line, table_size
 
@@ -128,7 +129,10 @@ class Quadratic:
             at_least_one(steps)
             end = end_time(schedule, self.end)
             if schedule.t_clean < 0 or end < 0:
-                raise SpacingError("spacing 'quadratic' takes roots of times, and this schedule has negative ones")
+                raise SpacingError(
+                    "spacing 'quadratic' takes roots of times, and this schedule has negative ones",
+                    Reason.COUNTS_STEPS,
+                )
             # a root squared may come out a hair above what it was taken of
             times = (line(schedule.t_max**0.5, end**0.5, steps + 1)[:-1] ** 2).clamp(max=schedule.t_max)
             return [*times.tolist(), end]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo.cli import starting
 from zoo.cli.model_argument import check_out, complete, opened, shape_of, spec_of
 from zoo.cli.output import as_json, bar, note
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from zoo.core.diffusion import Diffusion
+    from zoo.core.sampler import Moment
 
 
 @click.command("sample")
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 @click.option("--guidance", type=float, help="Scale of classifier-free guidance; 1 is none.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--shape", help="Of one sample, where the config leaves it open: 3,64,64.")
+@starting.options
 @click.option("--device", help="cpu, cuda, ...  [default: the GPU when there is one]")
 @click.option("--random-weights", is_flag=True, help="Sample a config that has no trained weights.")
 @click.option("--json", "json_", is_flag=True, help="For programs.")
@@ -47,6 +50,11 @@ def command(
     guidance: float | None,
     seed: int,
     shape: str | None,
+    start: str | None,
+    start_t: float | None,
+    image: str | None,
+    keep: str | None,
+    resample: int | None,
     device: str | None,
     random_weights: bool,
     json_: bool,
@@ -59,6 +67,8 @@ def command(
     zoo sample ddpm-mnist --out grid.png
     zoo sample ddpm-mnist --out threes.png --labels 3 -n 20 --sampler plms --steps 10
     zoo sample runs/cat/model.safetensors --out cats.png --seed 7
+    zoo sample ddpm-mnist --out variants.png --start mine.png --start-t 400 --labels 3
+    zoo sample ddpm-mnist --out filled.png --image mine.png --keep mask.png --resample 5
     zoo sample voice.safetensors --cond features.safetensors --out mel.safetensors
     """
     if out.suffix.lower() not in (".png", ".safetensors"):
@@ -89,8 +99,9 @@ def command(
     }
     if chosen:
         settings["labels"] = _dealt(n, chosen)
+    walk = starting.begin(diffusion, size, n, start=start, start_t=start_t, image=image, keep=keep, resample=resample)
     began = time.perf_counter()
-    images, nfe = _walk(diffusion, n, settings)
+    images, nfe = _walked(diffusion, walk(**settings))
     seconds = time.perf_counter() - began
     _save(images, out, _columns(n, len(chosen)))
     if json_:
@@ -127,12 +138,11 @@ def _as_long(diffusion: Diffusion, conditions: Mapping[str, Tensor]) -> tuple[in
     return (*shape[:-1], lengths[0]) if lengths else None
 
 
-def _walk(diffusion: Diffusion, n: int, settings: dict[str, Any]) -> tuple[Tensor, int]:
-    import zoo
-
+def _walked(diffusion: Diffusion, moments: Iterable[Moment]) -> tuple[Tensor, int]:
+    """The samples and the number of evaluations, with a bar on the way."""
     with bar() as progress:
         task = progress.add_task("sampling", total=None)
-        for moment in zoo.walk(diffusion, n, **settings):
+        for moment in moments:
             progress.update(task, total=moment.total, completed=moment.index)
     return diffusion.scaling.decode(moment.x_t), moment.nfe
 

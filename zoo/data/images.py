@@ -133,6 +133,28 @@ class Images(Dataset):
         return file.relative_to(self.folder).parts[0]
 
 
+def picture(path: str | Path, shape: Sequence[int | None]) -> Tensor:
+    """One picture as a model sees it, cut and resized as those of a folder.
+
+    Args:
+        path: the file.
+        shape: of the model, (1 or 3, H, W).
+
+    Returns:
+        (C, H, W) in [-1, 1].
+
+    Raises:
+        DataError: the file cannot be read, or the shape is not that of images.
+    """
+    file, size = Path(path).expanduser(), _image_shape(shape)
+    try:
+        return _decoded(file, size).float() / 127.5 - 1
+    except FileNotFoundError:
+        raise DataError(f"{file}: there is no such picture") from None
+    except Exception as error:  # decoders raise whatever the bytes of a broken file lead them to
+        raise DataError(f"{file}: cannot be read as a picture: {error}") from error
+
+
 def _image_shape(shape: Sequence[int | None] | None) -> tuple[int, int, int]:
     sizes = [] if shape is None else [size for size in shape if size is not None]
     if len(sizes) != 3 or sizes[0] not in (1, 3):

@@ -128,12 +128,12 @@ def walk(
     grid = chosen_grid(model, steps, spacing, times)
     source = _noise(noise, seed, n)
     wrappers = _guidance(model, guidance, bool(cond))
-    mixing.check(rule, model.parameterization, grid, wrappers)
     conditions = _conditions(model, n, cond)
     if start is not None:
         grid, x = _shallow(model, grid, start, start_t, source)
     else:
         x = x_T.to(model.device) if x_T is not None else _prior(model, grid[0], full, source)
+    mixing.check(rule, model.parameterization, grid, wrappers)
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:

@@ -127,3 +127,11 @@ def test_noise_of_another_shape():
 def test_a_condition_that_the_network_does_not_take():
     with pytest.raises(ConditionError, match="colour: UNet takes no such condition; it takes labels"):
         zoo.sample(zoo.build("tiny-unet"), 1, colour=torch.zeros(1), steps=1)
+
+
+def test_a_shallow_start_below_pure_noise_is_not_refused():
+    """The walk as a whole begins at alpha = 0, where plms cannot; the part that is walked does not."""
+    model = zoo.Diffusion.wrap(lambda x, t: 0.1 * x, schedule="flow", parameterization="flow", shape=(2,))
+    with pytest.raises(GridError, match="pure noise"):
+        zoo.sample(model, 1, sampler="plms", steps=10)
+    assert zoo.sample(model, sampler="plms", steps=10, start=torch.zeros(1, 2), start_t=0.5).isfinite().all()

@@ -28,7 +28,7 @@ def seeds(seed: int | Sequence[int], n: int) -> list[int]:
         NoiseError: when a sequence has another length than n, or the seed is no whole number.
     """
     if isinstance(seed, int | Integral):  # numpy's too
-        return [_mix((int(seed) * 0x9E3779B97F4A7C15 + index * 0xD1B54A32D192ED03) & _MASK) for index in range(n)]
+        return [mixed(int(seed) * 0x9E3779B97F4A7C15 + index * 0xD1B54A32D192ED03) for index in range(n)]
     if not hasattr(seed, "__len__"):
         raise NoiseError(f"seed: expected a whole number or one a sample, got {seed}")
     if len(seed) != n:
@@ -36,7 +36,9 @@ def seeds(seed: int | Sequence[int], n: int) -> list[int]:
     return [int(one) for one in seed]
 
 
-def _mix(z: int) -> int:
+def mixed(z: int) -> int:
+    """A seed that looks unrelated to that of any other whole number."""
+    z &= _MASK
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
     # torch seeds are signed 64-bit; 63 bits avoid the sign

@@ -68,6 +68,13 @@ denoisers.lazy(
     facts={"data": "mel", "conditions": "cond"},
 )
 denoisers.lazy(
+    "dit",
+    "zoo.denoisers.dit:DiT",
+    summary="The diffusion transformer: adaLN-Zero blocks on patches.",
+    paper="Peebles & Xie 2023, arXiv 2212.09748",
+    facts={"data": "images", "conditions": "labels"},
+)
+denoisers.lazy(
     "edm-dhariwal",
     "zoo.denoisers.edm_dhariwal:DhariwalUNet",
     summary="ADM's UNet as EDM builds it: heads of 64 channels, scale and shift.",
@@ -122,6 +129,27 @@ denoisers.lazy(
     facts={"data": "mel", "conditions": "cond"},
 )
 denoisers.lazy(
+    "sit",
+    "zoo.denoisers.dit:SiT",
+    summary="DiT's network as the velocity of a flow.",
+    paper="Ma et al. 2024, arXiv 2401.08740",
+    facts={"data": "images", "conditions": "labels"},
+)
+denoisers.lazy(
+    "timm-unet",
+    "zoo.denoisers.timm_unet:TimmUNet",
+    summary="A UNet whose way down is any of timm's encoders.",
+    paper="Wightman 2019, github.com/huggingface/pytorch-image-models",
+    facts={"data": "images", "conditions": "labels"},
+)
+denoisers.lazy(
+    "timm-vit",
+    "zoo.denoisers.timm_vit:TimmViT",
+    summary="Any of timm's plain vision transformers, in the manner of U-ViT or DiT.",
+    paper="Bao et al. 2023, arXiv 2209.12152",
+    facts={"data": "images", "conditions": "labels"},
+)
+denoisers.lazy(
     "unet",
     "zoo.denoisers.unet:UNet",
     summary="The DDPM UNet: residual blocks, attention at chosen resolutions, skips.",
@@ -133,6 +161,13 @@ denoisers.lazy(
     "zoo.denoisers.unet2d:UNet2D",
     summary="diffusers' UNet2DModel: DDPM, ADM and NCSN++ by kinds of levels.",
     paper="Song et al. 2021, arXiv 2011.13456",
+    facts={"data": "images", "conditions": "labels"},
+)
+denoisers.lazy(
+    "uvit",
+    "zoo.denoisers.uvit:UViT",
+    summary="A plain transformer with long skips; time and class are tokens.",
+    paper="Bao et al. 2023, arXiv 2209.12152",
     facts={"data": "images", "conditions": "labels"},
 )
 
@@ -219,6 +254,12 @@ importers.lazy(
     summary="UNet2DModel with its scheduler: a folder of diffusers, or the file in it.",
 )
 importers.lazy(
+    "dit",
+    "zoo.importers.dit:DiT",
+    summary="DiT of facebookresearch/DiT and of diffusers.",
+    paper="Peebles & Xie 2023, arXiv 2212.09748",
+)
+importers.lazy(
     "edm",
     "zoo.importers.edm:EDM",
     summary="EDM's networks and preconditioned models, as a state_dict.",
@@ -229,6 +270,18 @@ importers.lazy(
     "zoo.importers.lucidrains:Lucidrains",
     summary="denoising-diffusion-pytorch: Unet, GaussianDiffusion and Trainer files.",
     paper="Ho et al. 2020, arXiv 2006.11239",
+)
+importers.lazy(
+    "sit",
+    "zoo.importers.sit:SiT",
+    summary="SiT's released files and those of its train.py.",
+    paper="Ma et al. 2024, arXiv 2401.08740",
+)
+importers.lazy(
+    "uvit",
+    "zoo.importers.uvit:UViT",
+    summary="U-ViT's released files.",
+    paper="Bao et al. 2023, arXiv 2209.12152",
 )
 
 objectives.lazy(

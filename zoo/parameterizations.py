@@ -1,10 +1,14 @@
-"""The parameterizations: eps, x0, v, score, flow velocity and EDM's preconditioned output.
+"""The parameterizations: eps, x0, v, score, flow velocity, and the four preconditioned outputs of EDM.
 
-Each class is the row of a table: output -> x_0, output -> eps, and back.
+Each class is the row of a table: output -> x_0, output -> eps, and back. The preconditioned ones also scale the
+network's input and label its noise in their own way, so that a network fits any schedule: with s = sigma / alpha and
+x = x_t / alpha they are the D = c_skip x + c_out F(c_in x; c_noise) of Karras et al. 2022, table 1.
 """
 
 from __future__ import annotations
 
+import math
+from abc import ABC
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -16,8 +20,8 @@ from zoo.core.schedule import Schedule
 
 
 @dataclass(frozen=True, kw_only=True)
-class Eps(Parameterization):
-    """The network predicts the noise: o = eps (Ho et al. 2020, eq. 12)."""
+class _Noise(Parameterization, ABC):
+    """The output is eps."""
 
     from_pure_noise: ClassVar[bool] = False
 
@@ -29,6 +33,23 @@ class Eps(Parameterization):
 
     def target(self, x_0: Tensor, eps: Tensor, m: Scales) -> Tensor:
         return eps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Eps(_Noise):
+    """The network predicts the noise: o = eps (Ho et al. 2020, eq. 12).
+
+    Args:
+        first_label: what the network is told at time 0; 1 for networks that count the trained times from 1.
+    """
+
+    first_label: float = 0.0
+
+    def c_noise(self, t: Any, m: Scales) -> Any:
+        return t + self.first_label
+
+    def time(self, label: Tensor, schedule: Schedule) -> Tensor:
+        return label - self.first_label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,9 +160,7 @@ class Edm(Parameterization):
         return (m.sigma * m.sigma + m.alpha * m.alpha * self.sigma_data**2) ** -0.5
 
     def c_noise(self, t: Any, m: Scales) -> Any:
-        nsr = torch.as_tensor(m.sigma, dtype=torch.float64) / torch.as_tensor(m.alpha, dtype=torch.float64)
-        label = nsr.log() / 4
-        return label if isinstance(t, Tensor) else float(label)
+        return _like(t, _nsr(m).log() / 4)
 
     def time(self, label: Tensor, schedule: Schedule) -> Tensor:
         return schedule.inverse((4 * label.double()).exp())
@@ -166,3 +185,127 @@ class Edm(Parameterization):
         skip, c_out = self._scales(m)
         out: Tensor = (x_0 - skip * (m.alpha * x_0 + m.sigma * eps)) / c_out
         return out
+
+
+@dataclass(frozen=True, kw_only=True)
+class VPPrecond(_Noise):
+    """The noise, from a network of variance-preserving scores (Karras et al. 2022, table 1, "VP").
+
+    D = x - s F(x / sqrt(s^2 + 1); (M - 1) t), t the time at which the linear schedule of score SDEs has s:
+    t = (sqrt(b^2 + 2 d ln(1 + s^2)) - b) / d. So F is eps, of an input of unit variance.
+
+    Args:
+        beta_d: d, how much beta grows from t = 0 to 1.
+        beta_min: b, beta at t = 0.
+        steps: M, the number of time labels.
+    """
+
+    beta_d: float = 19.9
+    beta_min: float = 0.1
+    steps: int = 1000
+
+    def c_in(self, m: Scales) -> Tensor | float:
+        return _unit_variance(m)
+
+    def c_noise(self, t: Any, m: Scales) -> Any:
+        # in the order of the original, whose float32 rounding networks were trained with
+        time = ((self.beta_min**2 + 2 * self.beta_d * (1 + _nsr(m) ** 2).log()).sqrt() - self.beta_min) / self.beta_d
+        return _like(t, (self.steps - 1) * time)
+
+    def time(self, label: Tensor, schedule: Schedule) -> Tensor:
+        t = label.double() / (self.steps - 1)
+        return schedule.inverse(torch.expm1(self.beta_d * t**2 / 2 + self.beta_min * t).sqrt())
+
+
+@dataclass(frozen=True, kw_only=True)
+class VEPrecond(Parameterization):
+    """The negative noise, from a network of variance-exploding scores (Karras et al. 2022, table 1, "VE").
+
+    D = x + s F(x; ln(s / 2)), so F is -eps.
+    """
+
+    from_pure_noise: ClassVar[bool] = False
+    from_clean_data: ClassVar[bool] = False
+
+    def c_in(self, m: Scales) -> Tensor | float:
+        return 1 / m.alpha
+
+    def c_noise(self, t: Any, m: Scales) -> Any:
+        return _like(t, (_nsr(m) / 2).log())
+
+    def time(self, label: Tensor, schedule: Schedule) -> Tensor:
+        return schedule.inverse(2 * label.double().exp())
+
+    def x_0(self, out: Tensor, x_t: Tensor, m: Scales) -> Tensor:
+        return (x_t + m.sigma * out) / m.alpha
+
+    def eps(self, out: Tensor, x_t: Tensor, m: Scales) -> Tensor:
+        return -out
+
+    def target(self, x_0: Tensor, eps: Tensor, m: Scales) -> Tensor:
+        return -eps
+
+
+@dataclass(frozen=True, kw_only=True)
+class IDDPMPrecond(_Noise):
+    """The noise, from a network that knows M noise levels by number (Karras et al. 2022, table 1, "iDDPM").
+
+    D = x - s F(x / sqrt(s^2 + 1); M - 1 - j), u_j the level nearest to s. The levels are those of the capped cosine
+    schedule: u_M = 0, u_{j-1}^2 = (u_j^2 + 1) / max(a_{j-1} / a_j, c_1) - 1, a_j = sin^2(pi / 2 j / (M (c_2 + 1))).
+    Only the label is rounded; the arithmetic takes s as it is. A checkpoint brings its own levels.
+
+    Args:
+        c_1: the cap: alpha_bar falls at most to this part of itself in one step.
+        c_2: offset that keeps the least levels apart.
+        steps: M.
+    """
+
+    c_1: float = 0.001
+    c_2: float = 0.008
+    steps: int = 1000
+    exact_labels: ClassVar[bool] = False
+    _levels: ClassVar[Tensor]  # not an argument: each object gets its own
+
+    def __post_init__(self) -> None:
+        place = torch.arange(self.steps + 1, dtype=torch.float64) / (self.steps * (self.c_2 + 1))
+        alpha_bar = (math.pi / 2 * place).sin() ** 2
+        squares = [0.0]
+        for ratio in (alpha_bar[:-1] / alpha_bar[1:]).clamp(min=self.c_1).flip(0).tolist():
+            squares.append((squares[-1] + 1) / ratio - 1)
+        self.load_tensors({"u": torch.tensor(squares, dtype=torch.float64).sqrt().flip(0)})
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {"u": self._levels}
+
+    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Take the levels from a checkpoint."""
+        object.__setattr__(self, "_levels", tensors["u"].to("cpu", torch.float64))
+
+    def c_in(self, m: Scales) -> Tensor | float:
+        return _unit_variance(m)
+
+    def c_noise(self, t: Any, m: Scales) -> Any:
+        nsr = _nsr(m)
+        nearest = (nsr[..., None] - self._levels.to(nsr.device)).abs().argmin(-1)
+        return _like(t, (self.steps - 1 - nearest).double())
+
+    def time(self, label: Tensor, schedule: Schedule) -> Tensor:
+        nearest = (self.steps - 1 - label.double()).round().long().clamp(0, self.steps)
+        return schedule.inverse(self._levels.to(label.device)[nearest])
+
+
+def _nsr(m: Scales) -> Tensor:
+    """sigma / alpha: of tensors in their dtype, of numbers in float64."""
+    sigma = m.sigma if isinstance(m.sigma, Tensor) else torch.tensor(m.sigma, dtype=torch.float64)
+    return sigma / m.alpha
+
+
+def _like(t: Any, label: Tensor) -> Any:
+    """The label as a tensor for a tensor of times, as a number for a number."""
+    return label if isinstance(t, Tensor) else float(label)
+
+
+def _unit_variance(m: Scales) -> Tensor | float:
+    """1 / sqrt(alpha^2 + sigma^2), which brings x_t of data of unit variance back to it."""
+    scale: Tensor | float = (m.sigma * m.sigma + m.alpha * m.alpha) ** -0.5
+    return scale

@@ -22,8 +22,8 @@ def place(
 
     Args:
         diffusion: the model.
-        tensors: ``denoiser.*``, ``conditioner.*``, ``schedule.*``, ``scaling.*``. Of parameters that the model ties
-            together one is enough.
+        tensors: ``denoiser.*``, ``conditioner.*``, ``schedule.*``, ``parameterization.*``, ``scaling.*``. Of parameters
+            that the model ties together one is enough.
         source: what messages call the place they come from.
         dtype: of the floating-point parameters; None for those the model was built with.
 
@@ -37,7 +37,7 @@ def place(
     _check(wanted, tied, tensors, source)
     made_by_constructor = _constants(diffusion, wanted)
     found = {names[0]: next(tensors[name] for name in names if name in tensors) for names in tied.values()}
-    for room in ("schedule", "scaling"):
+    for room in ("schedule", "parameterization", "scaling"):
         table = {name.removeprefix(f"{room}."): found.pop(name) for name in list(found) if name.startswith(f"{room}.")}
         if table:
             part: Any = getattr(diffusion, room)
@@ -97,9 +97,12 @@ def _constants(diffusion: Diffusion, wanted: Mapping[str, Tensor]) -> dict[str, 
         names = [name for name in lost if name.startswith(f"{room}.")]
         if not names:
             continue
+        spec = diffusion.config[room]
+        if "pretrained" in spec:  # nothing is fetched for weights that are at hand
+            spec = {**spec, "pretrained": False}
         with torch.random.fork_rng():
             built = registry.build(
-                diffusion.config[room],
+                spec,
                 path=room,
                 schedule=diffusion.schedule,
                 parameterization=diffusion.parameterization,

@@ -8,7 +8,7 @@ from parts import label, specs, start
 
 import registry
 import zoo
-from zoo.core.bound import ConditionError
+from zoo.core.errors import ZooError
 from zoo.core.grid import GridPoint
 
 SPECS = specs("parameterizations")
@@ -63,7 +63,7 @@ def test_holds_at_clean_data_or_is_refused_by_name(parameterization):
         *_, last = run
         assert last.x_t.isfinite().all()
     else:
-        with pytest.raises(ConditionError, match="sigma = 0"):
+        with pytest.raises(ZooError, match="sigma = 0"):
             list(run)
 
 
@@ -80,8 +80,13 @@ def test_labels_can_be_read_back(parameterization):
     schedule = registry.schedules.build("vp")
     t = torch.linspace(0.01, 1, 20, dtype=torch.float64)
     label = parameterization.c_noise(t, schedule(t))
+    again = parameterization.time(label, schedule)
+    if not parameterization.exact_labels:
+        # a rounded label gives the time it stands for, which has the same label
+        assert torch.equal(parameterization.c_noise(again, schedule(again)), label)
+        return
     # the label of EDM is a logarithm: its rounding is multiplied by the noise level
-    torch.testing.assert_close(parameterization.time(label, schedule), t, rtol=0, atol=1e-12)
+    torch.testing.assert_close(again, t, rtol=0, atol=1e-12)
 
 
 @every_parameterization
@@ -98,6 +103,8 @@ def test_splits_off_a_learned_variance(parameterization):
 @pytest.mark.parametrize("sampler", registry.samplers.names())
 def test_samples_do_not_depend_on_it(spec, sampler):
     """The same posterior told in another way gives the same samples."""
+    if not registry.parameterizations.build(spec).exact_labels:
+        pytest.skip("its networks are told a rounded time, and so see another posterior")
     samples = []
     for parameterization in ("eps", spec):
         model = zoo.build("tiny-mixture", parameterization=parameterization)

@@ -268,7 +268,9 @@ class Diffusion(nn.Module):
         return {f"{name}.{key}": tensor for name, part in parts.items() for key, tensor in part.tensors().items()}
 
     def _network(self, x_t: Tensor, time: Tensor, m: Marginal, **cond: Any) -> Tensor:
-        label = self.parameterization.c_noise(time, m)
+        # labels are made in the arithmetic of x_t, at least float32, as the networks were trained with them
+        exact = torch.float64 if x_t.dtype == torch.float64 else torch.float32
+        label = self.parameterization.c_noise(time, Marginal(m.alpha.to(exact), m.sigma.to(exact)))
         c_in = self.parameterization.c_in(m.like(x_t))
         return ask(self.denoiser, self.parameterization, x_t, label, c_in, self.conditions(**cond), self.dtype)
 

@@ -7,6 +7,7 @@ import logging
 import pickle
 import pickletools
 import re
+import shlex
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -184,7 +185,7 @@ def _unpickled(path: Path, remarks: list[str]) -> Any:
             raise CheckpointError(f"{path}: is no pickle of tensors, or is corrupted") from error
         raise CheckpointError(
             f"{path}: is refused: this pickle wants to run {wanted}, and pickles are read as tensors only. If you "
-            "trust it, load it with the code it was made by, and torch.save its state_dict()"
+            f"trust it, {_export(path, wanted)}"
         ) from error
     except Exception as error:  # the unpickler passes on whatever broken bytes lead to
         if "TorchScript" in str(error):
@@ -192,6 +193,23 @@ def _unpickled(path: Path, remarks: list[str]) -> Any:
                 f"{path}: is refused: it is a TorchScript program; save its state_dict() instead"
             ) from error
         raise CheckpointError(f"{path}: is truncated or corrupted: {str(error).partition('.')[0]}") from error
+
+
+def _export(path: Path, wanted: str) -> str:
+    """How someone who trusts a pickle turns it into tensors."""
+    if not wanted.startswith(("torch_utils.", "dnnlib.")):
+        return "load it with the code it was made by, and torch.save its state_dict()"
+    # NVIDIA's pickles carry the source text of their classes, which unpickling runs
+    script = (
+        "import json, pickle, sys, torch; "
+        "net = pickle.load(open(sys.argv[1], 'rb'))['ema']; "
+        "torch.save(dict(net.state_dict()), 'model.pt'); "
+        "json.dump({'cls': type(net).__name__, **net.init_kwargs}, open('config.json', 'w'))"
+    )
+    return (
+        "run this once, in a sandbox and in the folder of the repository that it comes from, and load model.pt with "
+        f'config="config.json":\n    python -c "{script}" {shlex.quote(str(path))}'
+    )
 
 
 def _wanted(path: Path, message: str) -> str | None:

@@ -59,12 +59,14 @@ class UpLevel(nn.Module):
         self.attn = nn.ModuleDict({str(i): attention for i, attention in attn.items()})
         self.upsample = upsample
 
-    def forward(self, h: Tensor, skips: list[Tensor], time: Tensor) -> Tensor:
-        """h: (B, C, H, W); takes one map off the end of ``skips`` per block."""
+    def forward(self, h: Tensor, skips: list[Tensor], time: Tensor, *, kept: list[Tensor] | None = None) -> Tensor:
+        """h: (B, C, H, W); takes one map off the end of ``skips`` per block, and adds the last map to ``kept``."""
         for i, block in enumerate(self.block):
             h = block(torch.cat([h, skips.pop()], dim=1), time)
             if str(i) in self.attn:
                 h = self.attn[str(i)](h)
+        if kept is not None:
+            kept.append(h)
         return h if self.upsample is None else _resized(self.upsample, h, time)
 
 

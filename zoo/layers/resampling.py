@@ -56,16 +56,17 @@ class FilterDownsample(nn.Module):
     Args:
         taps: the filter along one side, of even length; [1, 1] is the mean of 2x2 squares, [1, 3, 3, 1] that of
             NCSN++ (Song et al. 2021). It is scaled to a sum of one.
+        padded: surround the map by zeros, as many as the filter reaches beyond it; else the map has that border.
     """
 
-    def __init__(self, taps: Sequence[float]) -> None:
+    def __init__(self, taps: Sequence[float], *, padded: bool = True) -> None:
         super().__init__()
-        self.taps = tuple(taps)
+        self.taps, self.padding = tuple(taps), (len(taps) - 1) // 2 if padded else 0
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, C, H, W)."""
         kernel = _square(self.taps, 1.0, x.device, x.dtype).expand(x.shape[1], -1, -1, -1)
-        return F.conv2d(x, kernel, stride=2, padding=(len(self.taps) - 1) // 2, groups=x.shape[1])
+        return F.conv2d(x, kernel, stride=2, padding=self.padding, groups=x.shape[1])
 
 
 class FilterUpsample(nn.Module):

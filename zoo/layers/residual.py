@@ -29,6 +29,7 @@ class ResidualBlock(nn.Module):
         out_channels: of the result.
         time_width: width of the vector of time and class, which has gone through a silu.
         norm: makes the two norms.
+        norm_in: makes the first norm; None for ``norm``, as the second.
         dropout: probability of dropping a value before the second convolution, in training.
         scale_shift: whether the time scales and shifts the second norm's output; else it is added before it.
         resample: halves or doubles the map on both paths; None to keep its size.
@@ -43,6 +44,7 @@ class ResidualBlock(nn.Module):
         time_width: int,
         *,
         norm: Norm,
+        norm_in: Norm | None = None,
         dropout: float = 0.0,
         scale_shift: bool = False,
         resample: nn.Module | None = None,
@@ -51,7 +53,7 @@ class ResidualBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.scale_shift, self.skip_scale = scale_shift, skip_scale
-        self.norm1 = norm(in_channels)
+        self.norm1 = (norm_in or norm)(in_channels)
         self.conv1 = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
         self.temb_proj = nn.Linear(time_width, 2 * out_channels if scale_shift else out_channels)
         self.norm2 = norm(out_channels)

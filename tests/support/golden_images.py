@@ -60,10 +60,12 @@ def _answer(folder: Path, case: dict[str, Any], io: dict[str, torch.Tensor], out
 
 
 def _guided(model: Any, io: dict[str, torch.Tensor]) -> torch.Tensor:
-    """DiT's forward_with_cfg: the first half of the batch under its labels and without, the first 3 channels guided."""
+    """DiT's forward_with_cfg: the first half of the batch with its labels and without, the first 3 channels guided.
+
+    The second half has times of its own.
+    """
     half = len(io["x"]) // 2
-    x, t, labels = io["x"][:half], io["t"][:half], io["y"][:half]
-    given, none = (model.denoiser(x, t, labels=one) for one in (labels, torch.full_like(labels, -1)))
-    guided = given.clone()
-    guided[:, :3] = none[:, :3] + 4.0 * (given - none)[:, :3]
-    return torch.cat([guided, torch.cat([guided[:, :3], none[:, 3:]], 1)])
+    labels = torch.cat([io["y"][:half], torch.full((half,), -1)])
+    given, none = model.denoiser(torch.cat([io["x"][:half]] * 2), io["t"], labels=labels).chunk(2)
+    guided = none[:, :3] + 4.0 * (given - none)[:, :3]
+    return torch.cat([torch.cat([guided, rest[:, 3:]], 1) for rest in (given, none)])

@@ -61,6 +61,13 @@ data.lazy(
 )
 
 denoisers.lazy(
+    "adm",
+    "zoo.denoisers.adm:ADM",
+    summary="ADM, the UNet of improved- and guided-diffusion, also as an upsampler.",
+    paper="Dhariwal & Nichol 2021, arXiv 2105.05233",
+    facts={"data": "images", "conditions": "labels, low_res"},
+)
+denoisers.lazy(
     "diffnet",
     "zoo.denoisers.diffnet:DiffNet",
     summary="The WaveNet denoiser of mels: DiffSinger, diff-svc, DDSP-SVC.",

@@ -82,3 +82,18 @@ def test_a_point_needs_one_coordinate(linear):
     for wrong in ({}, {"t": 1.0, "nsr": 1.0}):
         with pytest.raises(GridError, match="one of them"):
             grid.at(**wrong)
+
+
+@pytest.mark.parametrize(("name", "t"), [("vp", 0.4), ("flow", 0.4), ("ve", 0.4), ("edm", 3.0), ("linear", 400.0)])
+def test_rates_are_the_slopes_of_the_schedule(name, t):
+    grid = make_grid(registry.schedules.build(name), [t])
+    step = 1e-5 * t if name != "linear" else 0.5
+    low, high = grid.at(t=t - step), grid.at(t=t + step)
+    slopes = [(above - below) / (2 * step) for below, above in zip(low[1:], high[1:], strict=True)]
+    # a central difference of relative length 1e-5 has an error of 1e-10, and 1e-11 from rounding
+    assert grid.rate(grid[0]) == pytest.approx(slopes, rel=1e-8, abs=1e-10)
+
+
+def test_a_bare_grid_has_no_rates():
+    with pytest.raises(GridError, match="its schedule"):
+        Grid((GridPoint(1.0, 0.5, 0.5),)).rate(GridPoint(1.0, 0.5, 0.5))

@@ -17,7 +17,7 @@ from zoo.core.sampler import Sampler, walk
 
 SPECS = specs("samplers")
 # Rules that look at their tensors before they go on, and why. All others must be recorded.
-AS_WRITTEN: dict[str, str] = {}
+AS_WRITTEN: dict[str, str] = {"dpm-adaptive": "chooses its steps by the difference of two states"}
 
 
 def network(x, t):

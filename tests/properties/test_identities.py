@@ -18,6 +18,9 @@ def sampled(model, sampler, **settings):
     return zoo.sample(model, x_T=start(model, 5), sampler=sampler, seed=4, **{"steps": 12, **settings})
 
 
+EXACT_2M = {"name": "dpm-multistep", "solver": "heun", "lower_order_final": False}
+
+
 @pytest.mark.parametrize("spacing", ["leading", "trailing", "quadratic"])
 @pytest.mark.parametrize(
     ("one", "other"),
@@ -25,8 +28,19 @@ def sampled(model, sampler, **settings):
         ({"name": "ddpm"}, {"name": "ddim", "eta": 1.0}),
         ({"name": "ddim"}, {"name": "unipc", "order": 1, "corrector": False}),
         ({"name": "ddim"}, {"name": "unipc", "order": 1, "corrector": False, "predict": "eps", "variant": "bh1"}),
+        ({"name": "ddim"}, {"name": "euler"}),
+        ({"name": "ddim"}, {"name": "lms", "order": 1}),
+        ({"name": "ddim"}, {"name": "dpm-solver", "order": 1}),
+        ({"name": "lms", "order": 3}, {"name": "deis", "variable": "rho"}),
+        ({"name": "dpmpp-2s"}, {"name": "dpm-solver", "order": 2, "predict": "x0"}),
+        ({"name": "dpmpp-2m"}, {"name": "dpm-multistep", "predict": "x0"}),
+        ({"name": "dpmpp-2m", "solver": "heun"}, {"name": "dpm-multistep", "predict": "x0", "solver": "heun"}),
+        ({"name": "dpmpp-3m"}, {"name": "dpm-multistep", "order": 3, "predict": "x0"}),
+        ({"name": "deis", "order": 2, "variable": "log-rho"}, EXACT_2M),
+        # the midpoint of DPM-Solver-2 in lambda is that of log(sigma / alpha)
+        ({"name": "dpm2"}, {"name": "dpm-solver", "order": 2}),
     ],
-    ids=["ddpm-is-ddim-1", "ddim-is-unipc-1", "ddim-is-unipc-1-eps"],
+    ids=lambda spec: label(spec),
 )
 def test_one_method_under_two_names(one, other, spacing, mixture):
     # float64 with terms of size sigma / alpha up to 1e2: 1e-12 is a hundred roundings
@@ -41,7 +55,11 @@ PATHS = {
 }
 # v, the forward variance beta and the whole times of a table belong to one path
 BOUND = {("history", "v"), ("variance", "fixed-large"), ("middle", "whole"), ("middle", "diffusers")}
-FREE = [spec for spec in specs("samplers") if not BOUND & set(spec.items())]
+# so do a schedule's own time, and a tolerance in the units of x_t
+BOUND |= {("time", "own"), ("name", "dpm-adaptive")}
+# LCM's boundary condition weighs x_t itself
+BOUND |= {("timestep_scaling", 10.0)}
+FREE = [spec for spec in specs("samplers") if not any(spec.get(key) == value for key, value in BOUND)]
 
 
 def walked_on(path, spec, noise):
@@ -63,6 +81,19 @@ def test_the_path_does_not_matter_only_the_noise_levels(spec, path):
     noise = torch.randn(40, 5, 2, generator=torch.Generator().manual_seed(8), dtype=torch.float64)
     # a few dozen operations on numbers of size sigma / alpha = 20 at most
     torch.testing.assert_close(walked_on(path, spec, noise), walked_on("vp", spec, noise), rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("order", [2, 3])
+@pytest.mark.parametrize("predict", ["eps", "x0"])
+def test_packed_rows_are_whole_steps_on_a_grid_even_in_lambda(predict, order, mixture):
+    """DPM-Solver-fast on rows at the inner points of DPM-Solver is DPM-Solver."""
+    settings = {"order": order, "predict": predict}
+    levels = torch.linspace(3.0, -3.0, 6 * order + 1, dtype=torch.float64).exp()
+    times = mixture.schedule.inverse(levels)
+    rows = sampled(mixture, {"name": "dpm-fast", "lower_order_final": False, **settings}, steps=None, times=times)
+    whole = sampled(mixture, {"name": "dpm-solver", **settings}, steps=None, times=times[::order])
+    # the inverse of the schedule is good to 1e-12, and the terms are of size sigma / alpha = 20
+    torch.testing.assert_close(rows, whole, rtol=0, atol=1e-10)
 
 
 def test_inversion_and_sampling_return_to_the_start():

@@ -6,7 +6,7 @@ A step always goes from ``grid[i]`` to ``grid[i + 1]``, so nobody ever computes 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -106,6 +106,29 @@ class Grid:
             return self._scaled(t, math.exp(_interpolate(t, times, logs)))
         return self._scaled(_interpolate(math.log(nsr), logs, times), nsr)
 
+    @property
+    def least(self) -> GridPoint:
+        """The point of the least noise that a network was trained on; clean data on a path that has no such limit."""
+        if self.schedule is not None:
+            return _point(self.schedule, self.schedule.t_min)
+        return min(self.points, key=lambda point: point.nsr or math.inf)
+
+    def rate(self, at: GridPoint) -> tuple[float, float]:
+        """d alpha / dt and d sigma / dt at a point: the schedule's slopes, over a whole time of a table."""
+        if self.schedule is None:
+            raise GridError("a bare grid has no slopes: give it its schedule, Grid(points, schedule)")
+        if self.schedule.steps is not None:
+            low, high = (
+                _point(self.schedule, t)
+                for t in (max(at.t - 0.5, self.schedule.t_clean), min(at.t + 0.5, self.schedule.t_max))
+            )
+            return (high.alpha - low.alpha) / (high.t - low.t), (high.sigma - low.sigma) / (high.t - low.t)
+        with torch.inference_mode(False), torch.enable_grad():
+            t = torch.tensor(at.t, dtype=torch.float64, requires_grad=True)
+            scales = self.schedule(t)
+            slopes = [torch.autograd.grad(s, t, retain_graph=True)[0] if s.requires_grad else 0.0 for s in scales]
+        return float(slopes[0]), float(slopes[1])
+
     def _scaled(self, t: float, nsr: float) -> GridPoint:
         """A point of ratio nsr on a path of this grid's kind."""
         alpha = {"ve": 1.0, "flow": 1 / (1 + nsr), "vp": 1 / math.hypot(1, nsr)}[self.kind]
@@ -121,14 +144,18 @@ class Step:
         next: where the sampler shall bring it.
         index: 0 for the first step of the walk.
         total: number of steps of the walk.
-        at: gives any other point: ``step.at(t=...)`` or ``step.at(nsr=...)``.
+        grid: the walk, which knows every other point.
     """
 
     now: GridPoint
     next: GridPoint
     index: int
     total: int
-    at: Callable[..., GridPoint]
+    grid: Grid
+
+    def at(self, *, t: float | None = None, nsr: float | None = None) -> GridPoint:
+        """Any point, by its time or by its ratio; it may lie outside the step and the walk."""
+        return self.grid.at(t=t, nsr=nsr)
 
     @property
     def is_last(self) -> bool:

@@ -148,7 +148,7 @@ def program(sampler: Sampler[Any], parameterization: Parameterization, grid: Gri
     try:
         for index in range(len(grid) - 1):
             ops: list[Call | Draw] = []
-            step = Step(grid[index], grid[index + 1], index, len(grid) - 1, grid.at)
+            step = Step(grid[index], grid[index + 1], index, len(grid) - 1, grid)
             x, state = sampler.step(
                 _asking(parameterization, ops), cast(Tensor, Lin({"x": 1.0})), step, state, _drawing(ops)
             )

@@ -139,7 +139,7 @@ def walk(
     counted = Counted(denoise if sampler.reads_score else _folding(denoise))
     state = sampler.init()
     for index in range(total):
-        step = Step(grid[index], grid[index + 1], index, total, grid.at, grid.rate)
+        step = Step(grid[index], grid[index + 1], index, total, grid)
         x, state = sampler.step(counted, x, step, state, noise)
         yield Moment(x, step.next, index + 1, total, counted.nfe)
 

@@ -8,7 +8,8 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from zoo.core.grid import GridPoint, Step
+from zoo.core.grid import GridError, GridPoint, Step
+from zoo.core.parameterization import Prediction
 from zoo.core.sampler import Denoise, Noise, Sampler
 
 Tableau = tuple[tuple[tuple[float, ...], ...], tuple[float, ...]]
@@ -38,15 +39,29 @@ class FlowRK(Sampler[tuple[()]]):
 
     u_i is the velocity at x_t + (s - t) sum_j a_ij u_j and time t + c_i (s - t). "rk5" is Butcher's rule of six stages,
     as OpenVPI's acoustic models use it. Another path is straightened: x / (alpha + sigma) lies on the straight one at
-    the time sigma / (alpha + sigma).
+    the time sigma / (alpha + sigma). Or its own velocity is taken, dx / dt = alpha' x_0 + sigma' eps in the
+    schedule's time t (Karras et al. 2022, eq. 4).
 
     Args:
         method: the tableau; one, two, two, four or six evaluations a step.
+        alpha: where the second evaluation of "heun" lies: the weights become 1 - 1 / (2 alpha) and 1 / (2 alpha).
+        time: "straight", or "own" for the schedule's.
+        last: "euler" takes one evaluation for the step onto clean data, where "full" asks the network there too. In
+            its own time a path may be infinitely steep there, and the step is always Euler's.
     """
 
     _: KW_ONLY
     method: Literal["euler", "midpoint", "heun", "rk4", "rk5"] = "heun"
+    alpha: float = 1.0
+    time: Literal["straight", "own"] = "straight"
+    last: Literal["full", "euler"] = "full"
     from_pure_noise: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.alpha <= 1:
+            raise ValueError(f"alpha must lie in 0..1 and not be 0, got {self.alpha:g}")
+        if self.alpha != 1 and self.method != "heun":
+            raise ValueError(f"alpha belongs to method 'heun', not to {self.method!r}")
 
     @property
     def order(self) -> int:  # type: ignore[override]  # a setting decides
@@ -56,25 +71,69 @@ class FlowRK(Sampler[tuple[()]]):
     def step(
         self, denoise: Denoise, x_t: Tensor, step: Step, state: tuple[()], noise: Noise
     ) -> tuple[Tensor, tuple[()]]:
-        rows, b = TABLEAUS[self.method]
         now, next = step.now, step.next
-        t = now.sigma / _scale(now)
-        h = next.sigma / _scale(next) - t
-        y = x_t / _scale(now)
-        u = [_velocity(denoise, x_t, now)]
+        rows, b = self._tableau(next)
+        path = _Own(step) if self.time == "own" else _Straight(step)
+        t = path.time(now)
+        h = path.time(next) - t
+        y = x_t / path.scale(now)
+        u = [path.velocity(denoise(x_t, now), now)]
         for row in rows:
-            at = _point(step, t + sum(row) * h, is_next=math.isclose(sum(row), 1))
-            u.append(_velocity(denoise, _scale(at) * _moved(y, h, row, u), at))
-        return _scale(next) * _moved(y, h, b, u), ()
+            at = next if math.isclose(sum(row), 1) else path.point(t + sum(row) * h)
+            u.append(path.velocity(denoise(path.scale(at) * _moved(y, h, row, u), at), at))
+        return path.scale(next) * _moved(y, h, b, u), ()
+
+    def _tableau(self, next: GridPoint) -> Tableau:
+        if not next.sigma and (self.last == "euler" or self.time == "own"):
+            return TABLEAUS["euler"]
+        if self.alpha != 1:
+            return ((self.alpha,),), (1 - 1 / (2 * self.alpha), 1 / (2 * self.alpha))
+        return TABLEAUS[self.method]
 
 
-def _scale(at: GridPoint) -> float:
-    return at.alpha + at.sigma
+class _Straight:
+    """The straight path that every path is, when x is divided by alpha + sigma."""
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+
+    def scale(self, at: GridPoint) -> float:
+        return at.alpha + at.sigma
+
+    def time(self, at: GridPoint) -> float:
+        return at.sigma / (at.alpha + at.sigma)
+
+    def point(self, t: float) -> GridPoint:
+        return self.step.at(nsr=t / (1 - t))
+
+    def velocity(self, prediction: Prediction, at: GridPoint) -> Tensor:
+        return prediction.eps - prediction.x_0
 
 
-def _velocity(denoise: Denoise, x: Tensor, at: GridPoint) -> Tensor:
-    prediction = denoise(x, at)
-    return prediction.eps - prediction.x_0
+class _Own:
+    """The path as it is, in the schedule's time."""
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+
+    def scale(self, at: GridPoint) -> float:
+        return 1.0
+
+    def time(self, at: GridPoint) -> float:
+        return at.t
+
+    def point(self, t: float) -> GridPoint:
+        return self.step.at(t=t)
+
+    def velocity(self, prediction: Prediction, at: GridPoint) -> Tensor:
+        d_alpha, d_sigma = self.step.grid.rate(at)
+        if not math.isfinite(d_sigma):
+            raise GridError(
+                "FlowRK cannot step from clean data (sigma = 0) in the own time of a path that is infinitely steep "
+                "there: start above it, or take time 'straight'"
+            )
+        velocity = d_sigma * prediction.eps
+        return velocity + d_alpha * prediction.x_0 if d_alpha else velocity
 
 
 def _moved(y: Tensor, h: float, weights: tuple[float, ...], u: list[Tensor]) -> Tensor:
@@ -82,8 +141,3 @@ def _moved(y: Tensor, h: float, weights: tuple[float, ...], u: list[Tensor]) -> 
         if weight:
             y = y + (h * weight) * u_i
     return y
-
-
-def _point(step: Step, t: float, *, is_next: bool) -> GridPoint:
-    """The point of the walk's own path at the time t of the straight one."""
-    return step.next if is_next else step.at(nsr=t / (1 - t))

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from registry import UnknownName, kinds, suggest
-from zoo import config
+from zoo import backbones, config
 
 
 def names(kind: str = "*", pattern: str = "*") -> list[str]:
@@ -16,7 +16,7 @@ def names(kind: str = "*", pattern: str = "*") -> list[str]:
 
     Args:
         kind: a kind in the plural ("samplers", "denoisers", ...), "models" for the shipped configs, or a pattern
-            over the kinds.
+            over the kinds. "backbones", timm's models, are listed by that word alone.
         pattern: what the name must match; ``*`` and ``?`` are wildcards.
 
     Returns:
@@ -34,6 +34,8 @@ def kinds_matching(pattern: str) -> list[str]:
     Raises:
         UnknownName: when none does.
     """
+    if pattern == "backbones":  # a thousand names that somebody else gave: by no pattern
+        return [pattern]
     every = sorted((*kinds, "models"))
     if found := [kind for kind in every if fnmatchcase(kind, pattern)]:
         return found
@@ -56,4 +58,6 @@ def _summary(path: Path) -> str:
 
 
 def _names(kind: str, pattern: str) -> list[str]:
+    if kind == "backbones":
+        return [row.name for row in backbones.table(pattern)]
     return config.names(pattern) if kind == "models" else kinds[kind].names(pattern)

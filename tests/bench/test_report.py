@@ -46,6 +46,7 @@ def test_what_a_card_holds(card_of, tmp_path):
         "rows",
         "references",
         "yardsticks",
+        "learning",
         "startup",
     }
     assert tree["hardware"].keys() == {"device", "cpu", "cores", "threads", "memory_gib", "gpu", "system"}

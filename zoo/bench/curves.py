@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from zoo import plots
+from zoo.bench.learning import LearningRow
 from zoo.bench.quality import Yardstick
 from zoo.bench.rows import Row
 
@@ -49,6 +50,42 @@ def draw(rows: Sequence[Row], yardsticks: Sequence[Yardstick], folder: Path) -> 
                 y_scale="log",
             )
             written.append(path)
+    return written
+
+
+def draw_learning(rows: Sequence[LearningRow], folder: Path) -> list[Path]:
+    """The training losses of all models, over the updates and over the processor time.
+
+    Args:
+        rows: of all models.
+        folder: where the pictures go.
+
+    Returns:
+        What was written.
+    """
+    learned = [(row.model, row.curve, row.step_cpu) for row in rows if row.curve and row.step_cpu]
+    if not learned:
+        return []
+    over_steps = {model: ([step for step, _ in curve], [loss for _, loss in curve]) for model, curve, _ in learned}
+    over_time = {
+        model: ([step * seconds for step, _ in curve], [loss for _, loss in curve]) for model, curve, seconds in learned
+    }
+    written = []
+    for name, series, x_label in (
+        ("loss-step", over_steps, "updates"),
+        ("loss-time", over_time, "seconds of processor time"),
+    ):
+        path = folder / f"{name}.png"
+        plots.lines(
+            path,
+            series,
+            title=f"training loss against {x_label}",
+            x_label=x_label,
+            y_label="loss",
+            x_scale="linear" if name == "loss-step" else "log",
+            y_scale="log",
+        )
+        written.append(path)
     return written
 
 

@@ -13,7 +13,7 @@ from registry.errors import join, near_or_known
 from registry.names import natural
 from registry.values import shown
 from zoo import config as configs
-from zoo.bench.suite import IDENTITY, ModelChoice, Quality, Reference, SamplerChoice, Startup, Suite
+from zoo.bench.suite import IDENTITY, Learning, ModelChoice, Quality, Reference, SamplerChoice, Startup, Suite
 from zoo.config.find import SUFFIXES
 from zoo.config.marks import ConfigError, Marks
 from zoo.config.marks import Path as Keys
@@ -98,6 +98,7 @@ class _Checker:
             "spacings": self._spacings(),
             "reference": self._section("reference", Reference, {"sampler": "samplers", "spacing": "spacings"}),
             "quality": self._section("quality", Quality, {"features": "features", "data": "data"}),
+            "learning": self._section("learning", Learning, {"data": "data"}),
             "startup": self._section("startup", Startup, {}),
         }
         self._guidance()
@@ -117,9 +118,16 @@ class _Checker:
     def _complete(self, made: Mapping[str, Any]) -> None:
         """There is something to do."""
         missing = [key for key in ("models", "samplers", "steps") if not self._tree.get(key)]
-        if missing and (len(missing) < 3 or made["startup"] is None):
+        if made["learning"] is not None:
+            # models alone are trained and not sampled
+            complete = missing in ([], ["samplers", "steps"])
+        else:
+            complete = not missing or (len(missing) == 3 and made["startup"] is not None)
+        if not complete:
             for key in missing:
-                self._complain((key,), "missing: a suite needs models, samplers and steps, or startup")
+                self._complain(
+                    (key,), "missing: a suite needs models, samplers and steps; or models and learning; or startup"
+                )
 
     def _models(self) -> list[ModelChoice]:
         listed = self._listed("models")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.bench import curves
+from zoo.bench.learning import LearningRow
 from zoo.bench.quality import Yardstick
 from zoo.bench.rows import ReferenceRow, Row
 from zoo.bench.timing import StartupRow
@@ -39,6 +40,7 @@ class Card:
         rows: one a cell.
         references: what errors were measured against.
         yardsticks: what distances are to be compared with, one a model.
+        learning: what came of training, one a model.
         startup: how long processes took to start.
     """
 
@@ -52,6 +54,7 @@ class Card:
     rows: Sequence[Row] = ()
     references: Sequence[ReferenceRow] = ()
     yardsticks: Sequence[Yardstick] = ()
+    learning: Sequence[LearningRow] = ()
     startup: Sequence[StartupRow] = ()
 
     def save(self, folder: str | PathLike[str]) -> list[Path]:
@@ -65,7 +68,8 @@ class Card:
         text = json.dumps(_plain({"format": FORMAT, **asdict(self)}), indent=1, allow_nan=False) + "\n"
         for name, content in (("card.json", text), ("table.txt", self.table() + "\n")):
             write_atomically(folder / name, lambda beside, content=content: beside.write_text(content))  # type: ignore[misc]
-        return [folder / "card.json", folder / "table.txt", *curves.draw(self.rows, self.yardsticks, folder)]
+        drawn = [*curves.draw(self.rows, self.yardsticks, folder), *curves.draw_learning(self.learning, folder)]
+        return [folder / "card.json", folder / "table.txt", *drawn]
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Card:
@@ -85,10 +89,11 @@ class Card:
             "rows": Row,
             "references": ReferenceRow,
             "yardsticks": Yardstick,
+            "learning": LearningRow,
             "startup": StartupRow,
         }
         try:
-            return cls(**tree | {key: [part(**one) for one in tree[key]] for key, part in parts.items()})
+            return cls(**tree | {key: [part(**one) for one in tree.get(key, ())] for key, part in parts.items()})
         except (KeyError, TypeError) as error:
             raise CardError(f"{path}: is not a result card ({error})") from None
 
@@ -97,6 +102,8 @@ class Card:
 
         Of a suite that only starts processes, these are its rows.
         """
+        if not self.rows and self.learning:
+            return self._learned()
         if not self.rows and self.startup:
             return self._processes()
         measure = self.yardsticks[0].measure if self.yardsticks else "quality"
@@ -130,6 +137,13 @@ class Card:
                 f"times of a batch of {self.suite['batch']} in {self.suite['precision']}, "
                 f"over {self.suite['repeats']} repeats; all cells start from the noise of seed {self.suite['seed']}"
             )
+        if self.learning:
+            how = self.suite["learning"]
+            lines += [
+                f"{how['steps']} updates of {how['batch']} examples, fresh weights, AdamW at {how['learning_rate']:g}",
+                f"examples, times and noise are those of seed {self.suite['seed']} for every model",
+                f"times are medians of one update; losses are means over {how['held_out']} examples, not trained on",
+            ]
         for one in self.references:
             told = one.reason or f"own error below {_number(one.own_rms)} RMS, {_number(one.own_max)} at most"
             lines.append(f"{one.model}: reference {one.sampler}, {one.steps} steps, from t = {one.first_t:g}: {told}")
@@ -143,9 +157,31 @@ class Card:
         parts = []
         if self.rows:
             parts.append(_aligned(self.columns()))
+        if self.learning:
+            parts.append(_aligned(self._learned()))
         if self.startup:
             parts.append(_aligned(self._processes()))
         return "\n\n".join([*parts, "\n".join(self.notes())])
+
+    def _learned(self) -> dict[str, list[str]]:
+        """The same for models that were trained; times are also told as multiples of the first model's."""
+        rows = self.learning
+        base = rows[0].step_cpu
+        ratios = [None if row.step_cpu is None or not base else row.step_cpu / base for row in rows]
+        shown = {
+            "model": [row.model for row in rows],
+            "parameters": [
+                _number(row.parameters and row.parameters / 1e6) + "M" * bool(row.parameters) for row in rows
+            ],
+            "MACs": [_number(row.macs and row.macs / 1e6) + "M" * bool(row.macs) for row in rows],
+            "step wall ms": [_number(row.step_wall, 1e3) for row in rows],
+            "step CPU ms": [_number(row.step_cpu, 1e3) for row in rows],
+            "CPU ratio": [_number(ratio) for ratio in ratios],
+            "loss before": [_number(row.first_loss) for row in rows],
+            "loss after": [_number(row.loss) for row in rows],
+            "note": [row.reason for row in rows],
+        }
+        return {name: cells for name, cells in shown.items() if any(cells)}
 
     def _processes(self) -> dict[str, list[str]]:
         """The same for processes; the whole time, Python's own start included, counts against the budget."""

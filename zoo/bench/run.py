@@ -15,6 +15,7 @@ import torch
 from registry import RegistryError
 from zoo.bench import machine
 from zoo.bench.cases import Subject, cases, open_model, shown
+from zoo.bench.learning import LearningRow, Lesson
 from zoo.bench.measure import Bench, in_one_line
 from zoo.bench.quality import Judge, Yardstick, measure
 from zoo.bench.reading import Loaded, Source, load
@@ -50,7 +51,7 @@ class Measured:
 
     index: int
     cells: int
-    row: Row | StartupRow
+    row: Row | LearningRow | StartupRow
 
 
 @dataclass(frozen=True)
@@ -107,12 +108,16 @@ def events(
     place = usable(device)
     folder = Path("benchmarks", "results", f"{loaded.name}-{place.type}") if out is None else Path(out)
     suite = loaded.suite
-    count = len(suite.models) * len(cases(suite)) + (len(COMMANDS) if suite.startup else 0)
+    count = len(suite.models) * (len(cases(suite)) + bool(suite.learning)) + (len(COMMANDS) if suite.startup else 0)
     yield Started(loaded.name, suite.title, count, str(place), folder)
     with _threads(suite.threads):
         found = _Found()
-        for choice in suite.models:
+        for choice in suite.models if suite.samplers else ():
             yield from _model(choice, suite, place, found, count)
+        if suite.learning is not None:
+            lesson = Lesson(suite.learning, suite.seed, place)
+            for choice in suite.models:
+                yield from _learn(lesson, choice, found, count)
         if suite.startup is not None:
             for command in COMMANDS:
                 row = startup(command, repeats=suite.startup.repeats)
@@ -129,12 +134,13 @@ class _Found:
         self.rows: list[Row] = []
         self.references: list[ReferenceRow] = []
         self.yardsticks: list[Yardstick] = []
+        self.learning: list[LearningRow] = []
         self.startup: list[StartupRow] = []
 
     @property
     def done(self) -> int:
         """How many cells are measured."""
-        return len(self.rows) + len(self.startup)
+        return len(self.rows) + len(self.learning) + len(self.startup)
 
 
 def _model(choice: ModelChoice, suite: Suite, device: torch.device, found: _Found, count: int) -> Iterator[Event]:
@@ -160,6 +166,21 @@ def _model(choice: ModelChoice, suite: Suite, device: torch.device, found: _Foun
         yield Measured(found.done, count, row)
     if bench is not None:
         found.references += bench.references
+
+
+def _learn(lesson: Lesson, choice: ModelChoice, found: _Found, count: int) -> Iterator[Event]:
+    """Train one model; one that cannot be trained says why."""
+    row, problem = LearningRow(choice.title), _Problem()
+    with _reported(problem):
+        for event in lesson.train(choice):
+            if isinstance(event, LearningRow):
+                row = event
+            else:
+                yield Stage(f"{choice.title}: step {event} of {lesson.learning.steps}")
+    if problem.status is not None:
+        row = replace(row, reason=f"{problem.status}: {problem.reason}")
+    found.learning.append(row)
+    yield Measured(found.done, count, row)
 
 
 def _judge(choice: ModelChoice, suite: Suite, subject: Subject, found: _Found) -> Judge | None:
@@ -209,6 +230,7 @@ def _card(loaded: Loaded, device: torch.device, found: _Found) -> Card:
         rows=found.rows,
         references=found.references,
         yardsticks=found.yardsticks,
+        learning=found.learning,
         startup=found.startup,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,6 +89,34 @@ class Quality:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Learning:
+    """How each model is trained for a while, from fresh weights, on the same examples with the same noise.
+
+    Args:
+        data: the examples.
+        steps: updates of the weights.
+        batch: examples an update.
+        learning_rate: of AdamW, constant after the warm-up; gradients are clipped at norm 1.
+        warmup: updates in which it rises from zero.
+        held_out: examples that are not trained on, whose loss is measured before and after.
+    """
+
+    data: Any
+    steps: int = 200
+    batch: int = 32
+    learning_rate: float = 1e-3
+    warmup: int = 20
+    held_out: int = 512
+
+    def __post_init__(self) -> None:
+        for key in ("steps", "batch", "held_out"):
+            _at_least(key, getattr(self, key), 1)
+        _at_least("warmup", self.warmup, 0)
+        if not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"learning_rate must be above 0 and finite, got {self.learning_rate:g}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Startup:
     """How long the first steps of a user take, each in a process of its own.
 
@@ -124,6 +153,7 @@ class Suite:
         repeats: timed walks of a cell, after one that is not.
         reference: None to leave errors out.
         quality: None to leave it out.
+        learning: None to leave it out.
         startup: None to leave it out.
     """
 
@@ -142,6 +172,7 @@ class Suite:
     repeats: int = 5
     reference: Reference | None = None
     quality: Quality | None = None
+    learning: Learning | None = None
     startup: Startup | None = None
 
     def __post_init__(self) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import click
 
 from registry import broken, kinds
+from zoo import backbones
 from zoo.cli.model_argument import complete
 from zoo.cli.output import as_json, note, table, terminal, width
 from zoo.config import find
@@ -17,7 +19,7 @@ _WIDE = 150
 
 
 def _kinds(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    return [kind for kind in (*kinds, "models") if kind.startswith(incomplete)]
+    return [kind for kind in (*kinds, "backbones", "models") if kind.startswith(incomplete)]
 
 
 @click.command("list")
@@ -34,6 +36,7 @@ def command(kind: str, pattern: str, json_: bool) -> None:
     zoo list                       everything
     zoo list samplers              with order, evaluations and noise
     zoo list models 'ddpm-*'
+    zoo list backbones 'convnext*' timm's models, and which denoiser takes them
     """
     found = {one: _rows(one, pattern) for one in kinds_matching(kind)}
     if json_:
@@ -49,6 +52,8 @@ def command(kind: str, pattern: str, json_: bool) -> None:
 
 
 def _rows(kind: str, pattern: str) -> list[dict[str, Any]]:
+    if kind == "backbones":
+        return [asdict(row) for row in backbones.table(pattern)]
     if kind == "models":
         return [{"name": name, "summary": summary} for name, summary in summaries(pattern).items()]
     registry = kinds[kind]
@@ -66,8 +71,8 @@ def _print(kind: str, rows: list[dict[str, Any]]) -> None:
     keys = [key for key in dict.fromkeys(key for row in rows for key in row) if key not in left_out]
     keys = [key for key in keys if any(row.get(key) not in ("", None) for row in rows)]
     # The summary stands last but for the paper, after the facts
-    keys.sort(key=lambda key: {"name": 0, "summary": 2, "paper": 3, "owner": 4}.get(key, 1))
-    prose = [place for place, key in enumerate(keys) if key in ("summary", "paper")]
+    keys.sort(key=lambda key: {"name": 0, "summary": 2, "note": 2, "paper": 3, "owner": 4}.get(key, 1))
+    prose = [place for place, key in enumerate(keys) if key in ("summary", "note", "paper")]
     cells = [[_text(row.get(key, "")) for key in keys] for row in rows]
     table(kind, [key.replace("_", " ") for key in keys], cells, prose=prose)
     if terminal():

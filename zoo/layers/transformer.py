@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from timm.layers.mlp import Mlp
 from timm.layers.patch_embed import PatchEmbed
-from timm.models.vision_transformer import Attention  # type: ignore[attr-defined]
+from timm.models.vision_transformer import Attention
 from torch import Tensor, nn
 
 from zoo.core.errors import ArgumentValueError

@@ -219,3 +219,19 @@ def test_autoguidance_reads_the_weak_model_from_a_file(tmp_path):
 def test_settings_that_make_no_sense_are_refused(spec):
     with pytest.raises(registry.RegistryError):
         registry.guidances.build(spec)
+
+
+def test_what_is_enlarged_is_enlarged_on_both_sides(x_t):
+    """An upsampler's image is no condition to be guided by: without the class it is still there."""
+    seen = []
+
+    def upsampler(x, t, labels=None, low_res=None):
+        seen.append(low_res)
+        return x
+
+    model = zoo.Diffusion.wrap(upsampler, shape=(2,))
+    low_res = torch.ones(5, 1)
+    model.bind(guidance=CFG(scale=2.0), labels=LABELS, low_res=low_res)(x_t, AT)
+    assert torch.equal(seen[0], torch.ones(10, 1))
+    with pytest.raises(ConditionError, match="needs a condition"):
+        model.bind(guidance=CFG(scale=2.0), low_res=low_res)(x_t, AT)

@@ -16,6 +16,9 @@ from zoo.core.sampler import Denoise
 
 Network = Callable[..., Tensor]
 
+UNGUIDED = ("lengths", "low_res", "self_cond")
+"""Conditions that guidance leaves as they are."""
+
 
 class ConditionError(ZooError, ValueError):
     """Conditions that do not fit the model or the batch."""
@@ -83,7 +86,7 @@ class Bound:
 
     def _tensors(self) -> dict[str, Tensor]:
         tensors = {name: value for name, value in self.cond.items() if isinstance(value, Tensor)}
-        if not tensors:
+        if not set(tensors) - set(UNGUIDED):
             raise ConditionError("guidance needs a condition to be guided by: pass labels=... (or cond=...)")
         return tensors
 
@@ -190,10 +193,10 @@ def ask(
 def null_of(name: str, value: Tensor) -> Tensor:
     """The null of a condition: label -1 for whole numbers, an all-zero row otherwise.
 
-    ``lengths`` say what part of a row is real, and ``self_cond`` is the network's own; they are no conditions, and
-    stay.
+    ``lengths`` say what part of a row is real, ``self_cond`` is the network's own, and ``low_res`` is what an
+    upsampler enlarges: nothing is guided by them, and they stay.
     """
-    if name in ("lengths", "self_cond"):
+    if name in UNGUIDED:
         return value
     # int64, since an unsigned type would turn -1 into a class
     return torch.zeros_like(value) if value.is_floating_point() else torch.full_like(value, -1, dtype=torch.int64)

@@ -10,6 +10,7 @@ import zoo
 from zoo.core.bound import ConditionError
 from zoo.core.grid import GridPoint, make_grid
 from zoo.core.linear import recorded
+from zoo.core.mixing import MixError
 from zoo.guidance.auto import AutoGuidance
 from zoo.guidance.cfg import CFG, CFGpp
 from zoo.guidance.classifier import Classifier
@@ -133,7 +134,7 @@ def test_cfg_pp_noises_again_without_the_conditions(model, x_t):
 
 def test_cfg_pp_is_refused_where_it_would_be_lost(model):
     for guidance in ("cfg-pp", {"name": "interval", "guidance": "cfg-pp"}):
-        with pytest.raises(ConditionError, match="ddim"):
+        with pytest.raises(MixError, match="ddim"):
             zoo.sample(model, 1, steps=2, sampler="plms", guidance=guidance, labels=1)
 
 

@@ -7,6 +7,7 @@ it; a test compares the two.
 from __future__ import annotations
 
 from registry.tables import (
+    classifiers,
     conditioners,
     data,
     denoisers,
@@ -20,6 +21,14 @@ from registry.tables import (
     scalings,
     schedules,
     spacings,
+)
+
+classifiers.lazy(
+    "adm-classifier",
+    "zoo.classifiers.adm:ADMClassifier",
+    summary="The way down of the ADM UNet and a pool, for noisy images.",
+    paper="Dhariwal & Nichol 2021, arXiv 2105.05233",
+    facts={"data": "images"},
 )
 
 conditioners.lazy(
@@ -63,7 +72,7 @@ data.lazy(
 denoisers.lazy(
     "adm",
     "zoo.denoisers.adm:ADM",
-    summary="ADM, the UNet of improved- and guided-diffusion, also as an upsampler.",
+    summary="The UNet of improved-diffusion and guided-diffusion, upsamplers too.",
     paper="Dhariwal & Nichol 2021, arXiv 2105.05233",
     facts={"data": "images", "conditions": "labels, low_res"},
 )
@@ -271,6 +280,18 @@ importers.lazy(
     "zoo.importers.edm:EDM",
     summary="EDM's networks and preconditioned models, as a state_dict.",
     paper="Karras et al. 2022, arXiv 2206.00364",
+)
+importers.lazy(
+    "guided-diffusion",
+    "zoo.importers.guided_diffusion:GuidedDiffusion",
+    summary="guided-diffusion: the ADM UNet, its upsamplers and classifiers.",
+    paper="Dhariwal & Nichol 2021, arXiv 2105.05233",
+)
+importers.lazy(
+    "improved-diffusion",
+    "zoo.importers.improved_diffusion:ImprovedDiffusion",
+    summary="improved-diffusion's UNet.",
+    paper="Nichol & Dhariwal 2021, arXiv 2102.09672",
 )
 importers.lazy(
     "lucidrains",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from zoo.editing import inpaint as inpaint
     from zoo.editing import invert as invert
     from zoo.editing import slerp as slerp
+    from zoo.exporting import export as export
     from zoo.factory import build as build
     from zoo.listing import names as names
     from zoo.loading import load as load
@@ -33,6 +34,7 @@ _PUBLIC = {
     "build": "zoo.factory",
     "compare": "zoo.comparison",
     "describe": "zoo.description",
+    "export": "zoo.exporting",
     "inpaint": "zoo.editing",
     "invert": "zoo.editing",
     "load": "zoo.loading",
@@ -51,6 +53,7 @@ __all__ = [
     "build",
     "compare",
     "describe",
+    "export",
     "inpaint",
     "invert",
     "load",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from zoo.core.classifier import Classifier
     from zoo.core.diffusion import Diffusion
 
 __all__ = [
@@ -37,7 +38,7 @@ _CODES = {f"torch.{name}": code for code, (name, _) in NUMBERS.items()}
 
 
 def save(
-    diffusion: Diffusion,
+    diffusion: Diffusion | Classifier,
     path: str | PathLike[str],
     *,
     step: int | None = None,
@@ -48,7 +49,7 @@ def save(
     """Write a model to one file; a good file that is there already survives any failure.
 
     Args:
-        diffusion: a model that was built from a config.
+        diffusion: a model or a classifier that was built from a config.
         path: the file, ``model.safetensors``.
         step: training step of these weights.
         weights: what these weights are, the trained ones or their moving average; some foreign files do not say.
@@ -89,14 +90,15 @@ def save(
         raise CheckpointError(f"{path}: cannot be written: {reason}; nothing was changed") from error
 
 
-def fill(diffusion: Diffusion, path: str | PathLike[str], *, dtype: torch.dtype | None = None) -> None:
+def fill(diffusion: Diffusion | Classifier, path: str | PathLike[str], *, dtype: torch.dtype | None = None) -> None:
     """Give a model the weights of a file, without a second copy of them in memory.
 
     The file is mapped, and read as its weights are used; a weight that changes gets memory of its own. Parameters are
     replaced, so optimizers are made afterwards.
 
     Args:
-        diffusion: built from the config of the file, on any device; on the meta device it costs nothing before.
+        diffusion: a model or a classifier, built from the config of the file, on any device; on the meta device it
+            costs nothing before.
         path: a file that ``save`` wrote.
         dtype: of the floating-point parameters; None keeps those the model was built with.
 
@@ -133,7 +135,7 @@ def shipped(name: str) -> Path:
     raise CheckpointError(f"{what}; shipped: {known}. For a file of weights: zoo.load(path)")
 
 
-def _stored(diffusion: Diffusion, dtype: torch.dtype | None) -> dict[str, tuple[Tensor, torch.dtype]]:
+def _stored(diffusion: Diffusion | Classifier, dtype: torch.dtype | None) -> dict[str, tuple[Tensor, torch.dtype]]:
     """Every tensor of the model once, with the dtype to store it in, widest first so that all lie aligned."""
     from torch import nn
 
@@ -194,11 +196,12 @@ def _encoded(tree: Mapping[str, Any]) -> bytes:
 
 def _same_meaning(path: str | PathLike[str], theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
     """Refuse weights that fit by shape alone: of another family, or trained for another output or other noise."""
-    for key in ("denoiser", "parameterization", "schedule"):
+    for key in ("denoiser", "classifier", "parameterization", "schedule"):
         there, here = theirs.get(key), ours.get(key)
         if not isinstance(there, Mapping) or not isinstance(here, Mapping):
             continue
-        compared = ("name",) if key == "denoiser" else tuple(there.keys() & here.keys() - {"interpolation"})
+        network = key in ("denoiser", "classifier")
+        compared = ("name",) if network else tuple(there.keys() & here.keys() - {"interpolation"})
         if any(there[word] != here[word] for word in compared):
             raise CheckpointError(
                 f"{path}: holds weights for another model: {key} is {json.dumps(there)} there, {json.dumps(here)} here"

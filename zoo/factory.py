@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from registry import (
+    classifiers,
     conditioners,
     denoisers,
     guidances,
@@ -22,8 +23,15 @@ from registry import (
 from zoo import checkpoint
 from zoo import config as configs
 from zoo.core import mixing
+from zoo.core.classifier import Classifier
 from zoo.core.diffusion import Diffusion, Sampling
+from zoo.core.errors import ArgumentValueError
 from zoo.core.grid import make_grid
+
+NO_MODEL = (
+    "this is a classifier, not a model that makes samples; it guides one: "
+    "guidance={'name': 'classifier', 'model': PATH}"
+)
 
 
 def build(
@@ -33,18 +41,18 @@ def build(
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
     **overrides: Any,
-) -> Diffusion:
+) -> Any:
     """Build a model from a config.
 
     Args:
         source: the name of a config ("ddpm-cifar10"), the path of a YAML file, or a mapping.
         pretrained: load the weights that are shipped under this name.
-        device: where the model goes.
+        device: where the model goes; on "meta" no weight is drawn, and none takes memory.
         dtype: of the parameters; None is float32.
         **overrides: merged over the config, ``denoiser={"channel_mult": [1, 2, 4]}`` or ``sampler="ddim"``.
 
     Returns:
-        The model; in eval mode when pretrained.
+        The model, a Diffusion; of a classifier's config the Classifier. In eval mode when pretrained.
 
     Raises:
         ConfigError: with every problem of the config at once.
@@ -54,24 +62,42 @@ def build(
     loaded = configs.load(source, overrides=overrides)
     tree = configs.resolve(loaded)
     if not pretrained:
-        model = assemble(tree)
+        model = make(tree, empty=device is not None and torch.device(device).type == "meta")
         check_mix(model)
         return model.to(device=device, dtype=dtype)
-    model = assemble(tree, empty=True)
+    model = make(tree, empty=True)
     checkpoint.fill(model, checkpoint.shipped(loaded.name))
     return model.to(device=device, dtype=dtype).eval()
 
 
-def check_mix(model: Diffusion) -> None:
-    """Refuse a model whose own sampler, spacing, guidance and output do not go together.
+def check_mix(model: Diffusion | Classifier) -> None:
+    """Refuse a model whose own sampler, spacing, guidance and output do not go together; a classifier has none.
 
     Raises:
-        GridError: most often a MixError, with the reason.
+        MixError: with the reason.
     """
+    if isinstance(model, Classifier):
+        return
     own = model.sampling
     if own.sampler is not None and own.spacing is not None:
         grid = make_grid(model.schedule, own.spacing(model.schedule, own.steps))
         mixing.check(own.sampler, model.parameterization, grid, own.guidance)
+
+
+def make(tree: Mapping[str, Any], *, empty: bool = False) -> Diffusion | Classifier:
+    """What a resolved config describes: a model, or a classifier.
+
+    Args:
+        tree: what ``zoo.config.resolve`` returned.
+        empty: leave the parameters on the meta device, for weights that are about to be loaded.
+    """
+    if "classifier" not in tree:
+        return assemble(tree, empty=empty)
+    with torch.device("meta") if empty else contextlib.nullcontext():
+        classifier: Classifier = classifiers.build(tree["classifier"], path="classifier")
+    shape = tree.get("shape")
+    classifier.config, classifier.shape = tree, None if shape is None else tuple(shape)
+    return classifier
 
 
 def assemble(tree: Mapping[str, Any], *, empty: bool = False) -> Diffusion:
@@ -80,7 +106,12 @@ def assemble(tree: Mapping[str, Any], *, empty: bool = False) -> Diffusion:
     Args:
         tree: what ``zoo.config.resolve`` returned.
         empty: leave the parameters on the meta device, for weights that are about to be loaded.
+
+    Raises:
+        ArgumentValueError: the config is that of a classifier.
     """
+    if "classifier" in tree:
+        raise ArgumentValueError(NO_MODEL)
     schedule = schedules.build(tree["schedule"], path="schedule")
     parameterization = parameterizations.build(tree["parameterization"], path="parameterization")
     shape = tree.get("shape")
@@ -115,8 +146,10 @@ def _several(guidance: Any) -> list[Any]:
 
 
 def _clip(clip: Any) -> Any:
-    """``clip``: off, true for [-1, 1], a number for [-c, c], or [low, high]."""
+    """``clip``: off, true for [-1, 1], a number for [-c, c], [low, high], or the guidance that bounds x_0 itself."""
     if clip is None or clip is False:
         return None
+    if isinstance(clip, Mapping):
+        return guidances.build(clip, path="sampling.clip")
     low, high = (-1.0, 1.0) if clip is True else (-clip, clip) if isinstance(clip, int | float) else clip
     return guidances.build({"name": "clip", "low": float(low), "high": float(high)})

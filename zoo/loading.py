@@ -12,6 +12,7 @@ import torch
 from registry import RegistryError, importers
 from zoo import checkpoint, factory
 from zoo import config as configs
+from zoo.core.classifier import Classifier
 from zoo.core.diffusion import Diffusion
 from zoo.header import CheckpointError
 from zoo.importers.base import Copy, Importer, Report
@@ -33,7 +34,7 @@ def load(
     dtype: torch.dtype | None = None,
     weights: Wanted = None,
     report: Callable[[Report], object] | None = None,
-) -> Diffusion:
+) -> Any:
     """Load a model.
 
     A file that the zoo saved holds its whole config, and nothing beside it counts. A foreign file or folder goes
@@ -51,7 +52,7 @@ def load(
         report: called with what became of a foreign file: what was kept, dropped and assumed.
 
     Returns:
-        The model in eval mode.
+        The model, a Diffusion, in eval mode; of a classifier's weights the Classifier, ``(x_t, t) -> logits``.
 
     Raises:
         CheckpointError: the file is broken, refused or unknown, or does not hold what was asked for.
@@ -67,11 +68,23 @@ def load(
     return model.to(device=device, dtype=dtype).eval()
 
 
-def _ours(path: Path, weights: Wanted, dtype: torch.dtype | None) -> Diffusion:
+def load_model(path: str | PathLike[str], **how: Any) -> Diffusion:
+    """`load` for those who need a model that makes samples.
+
+    Raises:
+        CheckpointError: it is a classifier; or as `load`.
+    """
+    found = load(path, **how)
+    if not isinstance(found, Diffusion):
+        raise CheckpointError(f"{path}: {factory.NO_MODEL}")
+    return found
+
+
+def _ours(path: Path, weights: Wanted, dtype: torch.dtype | None) -> Diffusion | Classifier:
     held = checkpoint.read_header(path).metadata.get("zoo.weights")
     if weights not in (None, held) and held != "unknown":
         raise CheckpointError(f"{path}: holds the {held} weights only, and {weights} was asked for")
-    model = factory.assemble(_resolved(path, checkpoint.read_config(path)), empty=True)
+    model = factory.make(_resolved(path, checkpoint.read_config(path)), empty=True)
     checkpoint.fill(model, path, dtype=dtype)
     return model
 
@@ -83,7 +96,7 @@ def _foreign(
     wanted: Wanted,
     dtype: torch.dtype | None,
     report: Callable[[Report], object] | None,
-) -> Diffusion:
+) -> Diffusion | Classifier:
     if not path.exists() and str(path) in configs.names():
         raise CheckpointError(
             f"{path}: no such file; for the config of that name: zoo.build({str(path)!r}, pretrained=True)"
@@ -108,9 +121,10 @@ def _foreign(
             f"{path}: the importer {name!r} does not know these tensors: {_listed(unknown, _SHOWN)}; the network is "
             "another one than it looks like"
         )
-    model = factory.assemble(resolved, empty=True)
-    # a scaling's numbers are in its config; a schedule's table has to come with the weights
-    given = {name: tensor for name, tensor in model.part_tensors().items() if name.startswith("scaling.")}
+    model = factory.make(resolved, empty=True)
+    # a scaling's numbers are in its config; a schedule's table comes with the weights, unless it is there too
+    in_config = ("scaling.", "schedule.") if resolved.get("schedule", {}).get("alphas_cumprod") else "scaling."
+    given = {name: tensor for name, tensor in model.part_tensors().items() if name.startswith(in_config)}
     place(model, {**given, **tensors}, str(path), dtype=dtype)
     if report is not None:
         report(

@@ -41,15 +41,17 @@ class Eps(_Noise):
 
     Args:
         first_label: what the network is told at time 0; 1 for networks that count the trained times from 1.
+        time_scale: what a time is multiplied by; 1000 / T for networks that know times up to 1000 whatever T is.
     """
 
     first_label: float = 0.0
+    time_scale: float = 1.0
 
     def c_noise(self, t: Any, m: Scales) -> Any:
-        return t + self.first_label
+        return t * self.time_scale + self.first_label
 
     def time(self, label: Tensor, schedule: Schedule) -> Tensor:
-        return label - self.first_label
+        return (label - self.first_label) / self.time_scale
 
 
 @dataclass(frozen=True, kw_only=True)

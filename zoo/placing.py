@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from registry import conditioners, denoisers
+from zoo.core.classifier import Classifier
 from zoo.core.diffusion import Diffusion
 from zoo.header import CheckpointError
 
@@ -16,7 +17,7 @@ _SHOWN = 5
 
 
 def place(
-    diffusion: Diffusion, tensors: Mapping[str, Tensor], source: str, *, dtype: torch.dtype | None = None
+    diffusion: Diffusion | Classifier, tensors: Mapping[str, Tensor], source: str, *, dtype: torch.dtype | None = None
 ) -> None:
     """Make these tensors the parameters, buffers and tables of a model; all of them, or none.
 
@@ -86,11 +87,13 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN]) + more
 
 
-def _constants(diffusion: Diffusion, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _constants(diffusion: Diffusion | Classifier, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Buffers that no file holds because the constructor makes them, for a model that was built on the meta device.
 
     Only building the network once more gives them; its parameters are let go before any weight is placed.
     """
+    if isinstance(diffusion, Classifier):
+        return {}
     lost = [name for name, buffer in diffusion.named_buffers() if buffer.is_meta and name not in wanted]
     found: dict[str, Tensor] = {}
     for room, registry in (("denoiser", denoisers), ("conditioner", conditioners)):
@@ -113,6 +116,6 @@ def _constants(diffusion: Diffusion, wanted: Mapping[str, Tensor]) -> dict[str, 
     return found
 
 
-def _set(diffusion: Diffusion, name: str, tensor: Tensor) -> None:
+def _set(diffusion: nn.Module, name: str, tensor: Tensor) -> None:
     owner, _, attribute = name.rpartition(".")
     setattr(diffusion.get_submodule(owner), attribute, tensor)

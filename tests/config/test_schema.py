@@ -85,7 +85,7 @@ def test_everything_is_told_at_once_in_the_order_of_the_file(write):
         "x.yaml:14:3: sampling.spacing: expected the name of a spacing, or a mapping with a name, got int 3",
         "x.yaml:15:14: sampling.guidance[0].scale: 'cfg' needs this argument (float)",
         "x.yaml:15:42: sampling.guidance[2].name: missing: which guidance is meant?",
-        "x.yaml:16:3: sampling.clip: expected bool or float or [float, float] or None, got list [1]",
+        "x.yaml:16:3: sampling.clip: expected bool or float or [float, float] or mapping or None, got list [1]",
         "x.yaml:17:1: stpes: no such key",
         "    did you mean 'sampling.steps'?",
         "x.yaml:18:1: conditionner: no such key",
@@ -227,7 +227,7 @@ def test_config_error_is_a_value_error_that_lists():
             "",
             "zebra",
             "no such key",
-            "keys here: inherits, summary, paper, license, shape, denoiser, schedule, parameterization, "
-            "scaling, conditioner, sampler, sampling, ...",
+            "keys here: inherits, summary, paper, license, shape, denoiser, classifier, schedule, parameterization, "
+            "scaling, conditioner, sampler, ...",
         )
     ]

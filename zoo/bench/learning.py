@@ -98,7 +98,7 @@ class Lesson:
                 group["lr"] = learning.learning_rate * min(1.0, step / max(1, learning.warmup))
             wall, cpu = time.perf_counter(), time.process_time()
             loss = model.loss(**batch).mean()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad()

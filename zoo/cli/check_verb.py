@@ -54,11 +54,11 @@ def _problems(path: str) -> list[str]:
 def _of_values(tree: dict[str, Any]) -> list[str]:
     """What only building finds: values of the right type that make no sense. No weight is made for it."""
     from zoo.core.errors import ZooError
-    from zoo.factory import assemble, check_mix
+    from zoo.factory import check_mix, make
     from zoo.training.settings import Settings
 
     problems = []
-    for attempt in (lambda: check_mix(assemble(tree, empty=True)), lambda: Settings(**tree.get("training", {}))):
+    for attempt in (lambda: check_mix(make(tree, empty=True)), lambda: Settings(**tree.get("training", {}))):
         try:
             attempt()
         except (RegistryError, ZooError) as error:

@@ -93,7 +93,7 @@ def _opened(model: str | None, config: str | None, format_: str | None) -> Diffu
     path = Path(model)
     if not path.exists() or checkpoint.is_model(path) or not is_file(model):
         return opened(model, ())
-    return loading.load(path, config=config, format=format_)
+    return loading.load_model(path, config=config, format=format_)
 
 
 def _old(a: str, model: Diffusion, spec: str, root: str | None, config: str | None, args: Sequence[str]) -> OldModule:

@@ -62,7 +62,7 @@ def opened(model: str, overrides: Sequence[str], *, random_weights: bool = False
     if is_file(model):
         if overrides:
             raise click.UsageError(f"{model} is a file of weights and holds its config; leave out {overrides[0]!r}")
-        return loading.load(model)
+        return loading.load_model(model)
     loaded = config.load(model, command_line=overrides)
     tree = config.resolve(loaded)
     if random_weights or not _trained(tree):

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 @click.option("-n", "--number", type=click.IntRange(min=1), help="How many samples.  [default: 4 a class, else 16]")
 @click.option("--labels", help="Classes, cycled over the samples: 3, or 0,1,2, or 0-9.")
 @click.option("--cond", type=click.Path(exists=True, dir_okay=False), help="A .safetensors: cond, or units, f0, ...")
+@click.option(
+    "--low-res", type=click.Path(exists=True, dir_okay=False), help="Of an upsampler: the picture to enlarge."
+)
 @click.option("--sampler", shell_complete=complete("samplers"), help="A name, with arguments: 'ddim eta=0.5'.")
 @click.option("--steps", type=click.IntRange(min=1))
 @click.option("--spacing", shell_complete=complete("spacings"), help="A name, with arguments: 'leading offset=1'.")
@@ -44,6 +47,7 @@ def command(
     number: int | None,
     labels: str | None,
     cond: str | None,
+    low_res: str | None,
     sampler: str | None,
     steps: int | None,
     spacing: str | None,
@@ -69,6 +73,7 @@ def command(
     zoo sample runs/cat/model.safetensors --out cats.png --seed 7
     zoo sample ddpm-mnist --out variants.png --start mine.png --start-t 400 --labels 3
     zoo sample ddpm-mnist --out filled.png --image mine.png --keep mask.png --resample 5
+    zoo sample upsampler.safetensors --out large.png --low-res small.png --labels 207
     zoo sample voice.safetensors --cond features.safetensors --out mel.safetensors
     """
     if out.suffix.lower() not in (".png", ".safetensors"):
@@ -88,6 +93,8 @@ def command(
         other = out.with_suffix(".safetensors").name
         raise click.UsageError(f"--out: samples of shape {tuple(size)} are no pictures; save them as {other!r}")
     n = _rows(conditions) or number or (4 * len(chosen) if chosen else 16)
+    if low_res is not None or (diffusion.config["denoiser"].get("low_res_channels") and "low_res" not in conditions):
+        conditions["low_res"] = _enlarged(low_res, diffusion, size).expand(n, -1, -1, -1)
     settings: dict[str, Any] = {
         "sampler": spec_of(sampler),
         "steps": steps,
@@ -122,6 +129,25 @@ def _conditions(path: str | None, number: int | None) -> dict[str, Tensor]:
         told = ", ".join(f"{name} has {count}" for name, count in rows.items())
         raise click.UsageError(f"--cond: expected one row a sample in each tensor; {told}")
     return found
+
+
+def _enlarged(path: str | None, diffusion: Diffusion, size: Sequence[int | None]) -> Tensor:
+    """The picture that an upsampler is to enlarge, as it is: (1, C, h, w)."""
+    from zoo.data.images import whole_picture
+
+    channels = diffusion.config["denoiser"].get("low_res_channels")
+    if not channels:
+        raise click.UsageError("--low-res: this model is no upsampler")
+    if path is None:
+        raise click.UsageError("this model is an upsampler: add --low-res, the picture to enlarge")
+    low_res = whole_picture(path, channels)
+    (height, width), (_, tall, wide) = low_res.shape[1:], size
+    if tall is not None and wide is not None and height * wide != width * tall:
+        raise click.UsageError(
+            f"--low-res: the picture is {height} x {width}, and samples of {tall} x {wide} would stretch it: cut it, "
+            f"or set --shape, such as --shape {size[0]},{4 * height},{4 * width}"
+        )
+    return low_res[None]
 
 
 def _rows(conditions: Mapping[str, Tensor]) -> int:

@@ -104,7 +104,7 @@ def _leaves(path: str, value: Any) -> Iterator[tuple[str, str]]:
 
 def _layers(titles: Sequence[str], trees: Sequence[dict[str, Any]], shape: str | None, json_: bool) -> None:
     from zoo.description import compare, describe
-    from zoo.factory import assemble
+    from zoo.factory import make
 
     if len(trees) > 2:
         raise click.UsageError(f"--layers compares two models, got {len(trees)}")
@@ -112,7 +112,7 @@ def _layers(titles: Sequence[str], trees: Sequence[dict[str, Any]], shape: str |
         if shape is None and (tree.get("shape") is None or None in tree["shape"]):
             raise click.UsageError(f"{title} leaves the shape of a sample open: add --shape, such as --shape 128,860")
     size = shape_of(shape)
-    tables = [describe(assemble(tree, empty=True), size, name=title) for title, tree in zip(titles, trees, strict=True)]
+    tables = [describe(make(tree, empty=True), size, name=title) for title, tree in zip(titles, trees, strict=True)]
     if len(tables) == 2:
         both = compare(*tables)
         if json_:

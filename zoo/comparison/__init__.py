@@ -114,9 +114,9 @@ def _opened(source: Source) -> nn.Module:
         return source.network
     if isinstance(source, nn.Module):
         return source
-    if not Path(source).exists() and str(source) in configs.names():
-        return factory.build(source, pretrained=True)
-    return loading.load(source)
+    shipped = not Path(source).exists() and str(source) in configs.names()
+    opened: nn.Module = factory.build(source, pretrained=True) if shipped else loading.load(source)
+    return opened
 
 
 def _watched(one: nn.Module, inputs: Mapping[str, Any], other: nn.Module) -> tuple[Side, Way]:

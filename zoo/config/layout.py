@@ -8,6 +8,7 @@ from zoo.config.marks import Path
 
 COMPONENTS: dict[Path, str] = {
     ("denoiser",): "denoisers",
+    ("classifier",): "classifiers",
     ("schedule",): "schedules",
     ("parameterization",): "parameterizations",
     ("scaling",): "scalings",
@@ -42,6 +43,7 @@ KEYS: dict[str, Any] = {
     "license": str,
     "shape": list[int | None],
     "denoiser": None,
+    "classifier": None,
     "schedule": None,
     "parameterization": None,
     "scaling": None,
@@ -54,11 +56,14 @@ KEYS: dict[str, Any] = {
 }
 """The keys at the top in their usual order, with the types of those that are not components."""
 
+OF_A_CLASSIFIER: tuple[str, ...] = ("inherits", "summary", "paper", "license", "shape", "classifier", "notes")
+"""The keys at the top of a classifier's config, which is no model: it guides one."""
+
 SAMPLING: dict[str, Any] = {
     "steps": int,
     "spacing": None,
     "guidance": None,
-    "clip": bool | float | tuple[float, float] | None,
+    "clip": bool | float | tuple[float, float] | dict[str, Any] | None,
 }
 """The keys of `sampling`, likewise."""
 
@@ -69,7 +74,7 @@ DEFAULTS: dict[str, Any] = {
     "sampler": {"name": "ddim"},
     "sampling": {"steps": 50, "spacing": {"name": "trailing"}, "guidance": None, "clip": None},
 }
-"""What a config need not say."""
+"""What the config of a model need not say; that of a classifier has none of it."""
 
 
 def named(path: Path, value: Any) -> Any:

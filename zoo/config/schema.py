@@ -10,7 +10,7 @@ from registry import Problem, kinds, signature, suggest
 from registry.errors import join, near_or_known
 from registry.values import coerce, shown
 from zoo.config.compose import merge
-from zoo.config.layout import COMPONENTS, CONTEXT, DEFAULTS, KEYS, LISTS, OPTIONAL, SAMPLING
+from zoo.config.layout import COMPONENTS, CONTEXT, DEFAULTS, KEYS, LISTS, OF_A_CLASSIFIER, OPTIONAL, SAMPLING
 from zoo.config.marks import Marks, Path
 from zoo.config.read import Document
 
@@ -27,7 +27,8 @@ def examine(tree: Mapping[str, Any], marks: Marks) -> tuple[dict[str, Any], list
     Returns:
         The complete tree, which is only meaningful when there is no problem; and the problems.
     """
-    walk = _Walk(merge(Document(DEFAULTS), Document(dict(tree))).tree, marks)
+    defaults = {} if "classifier" in tree else DEFAULTS
+    walk = _Walk(merge(Document(defaults), Document(dict(tree))).tree, marks)
     walk.top()
     return walk.resolved, walk.problems
 
@@ -42,10 +43,11 @@ class _Walk:
         self.resolved: dict[str, Any] = {}
 
     def top(self) -> None:
-        self._unknown(self._tree, KEYS, ())
+        classifier = "classifier" in self._tree
+        self._unknown(self._tree, OF_A_CLASSIFIER if classifier else KEYS, ())
         for key, kind in KEYS.items():
             path = (key,)
-            if key == "denoiser" and key not in self._tree:
+            if key == "denoiser" and key not in self._tree and not classifier:
                 self._complain(path, "a config needs a denoiser", "denoiser: {name: ...}")
             elif key not in self._tree:
                 continue
@@ -69,6 +71,8 @@ class _Walk:
             path = ("sampling", key)
             if path in COMPONENTS:
                 resolved[key] = self._component(path, section[key])
+            elif key == "clip" and isinstance(section[key], dict):
+                resolved[key] = self._one(("sampling", "guidance"), path, section[key])
             else:
                 resolved[key] = self._typed(path, section[key], kind)
         self._positive(("sampling", "steps"), resolved["steps"])

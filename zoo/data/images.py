@@ -155,6 +155,28 @@ def picture(path: str | Path, shape: Sequence[int | None]) -> Tensor:
         raise DataError(f"{file}: cannot be read as a picture: {error}") from error
 
 
+def whole_picture(path: str | Path, channels: int) -> Tensor:
+    """One picture at its own size.
+
+    Args:
+        path: the file.
+        channels: 1 or 3.
+
+    Returns:
+        (channels, H, W) in [-1, 1].
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    file = Path(path).expanduser()
+    try:
+        with _open(file) as opened:
+            width, height = ImageOps.exif_transpose(opened).size
+    except Exception as error:  # decoders raise whatever the bytes of a broken file lead them to
+        raise DataError(f"{file}: cannot be read as a picture: {error}") from error
+    return picture(file, (channels, height, width))
+
+
 def _image_shape(shape: Sequence[int | None] | None) -> tuple[int, int, int]:
     sizes = [] if shape is None else [size for size in shape if size is not None]
     if len(sizes) != 3 or sizes[0] not in (1, 3):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from os import PathLike
@@ -88,7 +88,15 @@ class Fields:
             if name == theirs or (theirs.endswith(".") and name.startswith(theirs)):
                 known_as = ours + name.removeprefix(theirs)
                 if known_as not in self._flat:
-                    self._flat[known_as], self._written[known_as] = value, name
+                    self._flat[known_as], self._written[known_as] = value, self._written.get(name, name)
+
+    def part(self, prefix: str, others: Sequence[str]) -> Fields:
+        """The fields that begin with ``prefix``, without it, and some others: a config of its own that reports here."""
+        names = {name: name.removeprefix(prefix) for name in self._flat if name.startswith(prefix)}
+        names |= {name: name for name in others if name in self._flat and name not in names.values()}
+        part = Fields({new: self._flat[name] for name, new in names.items()}, self.assumed, self.remarks)
+        part._contradictions, part._written = self._contradictions, {new: name for name, new in names.items()}
+        return part
 
     def __contains__(self, name: str) -> bool:
         return name in self._flat

@@ -1,4 +1,4 @@
-"""The image beside the maps, as NCSN++ has it: what a level is told of it, and what it says (Song et al. 2021, app. H)."""
+"""The image beside the maps of NCSN++: what a level is told of it, and what it says (Song et al. 2021, app. H)."""
 
 from __future__ import annotations
 

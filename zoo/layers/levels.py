@@ -32,13 +32,21 @@ class Section(NamedTuple):
     heads: int = 0
 
 
-def level_widths(base_channels: int, channel_mult: Sequence[int | float], groups: int) -> list[int]:
+def level_widths(
+    base_channels: int, channel_mult: Sequence[int | float], groups: int, *, base_is_width: bool = True
+) -> list[int]:
     """base_channels x channel_mult[i] for each level.
+
+    Args:
+        base_channels: at least 1.
+        channel_mult: one entry per level.
+        groups: divides every width.
+        base_is_width: whether there is a map of base_channels, whatever channel_mult says.
 
     Raises:
         ArgumentValueError: when a width is not a multiple of ``groups``, as group norms need, or none is.
     """
-    if base_channels < 1 or base_channels % groups:
+    if base_channels < 1 or (base_is_width and base_channels % groups):
         nearest = " or ".join(map(str, _nearest_multiples(base_channels, groups)))
         raise ArgumentValueError(
             f"base_channels must be a multiple of norm_groups = {groups}, got {base_channels}; nearest: {nearest}"

@@ -1,0 +1,1 @@
+"""Classifiers of noisy data, which guide a diffusion."""

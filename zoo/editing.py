@@ -39,6 +39,8 @@ class Inpainting(Sampler[Any]):
     keep: Tensor
     stochastic = True
     climbs = True
+    # what is remembered about rules that can be hashed would keep the images
+    __hash__ = None  # type: ignore[assignment]
 
     @property
     def order(self) -> int:  # type: ignore[override]  # the rule's
@@ -153,7 +155,7 @@ def inpaint_walk(
     except RuntimeError:
         shapes = f"{tuple(keep.shape)} does not broadcast to the images' {tuple(known.shape)}"
         raise ShapeError(f"keep of shape {shapes}") from None
-    if mask.min() < 0 or mask.max() > 1:
+    if mask.numel() and (mask.min() < 0 or mask.max() > 1):
         raise ShapeError(f"keep must lie in 0..1, got {float(mask.min()):g}..{float(mask.max()):g}")
     rule = Inpainting(chosen_sampler(model, sampler), known, mask)
     grid = chosen_grid(model, steps, spacing, times)

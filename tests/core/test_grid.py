@@ -97,3 +97,16 @@ def test_rates_are_the_slopes_of_the_schedule(name, t):
 def test_a_bare_grid_has_no_rates():
     with pytest.raises(GridError, match="its schedule"):
         Grid((GridPoint(1.0, 0.5, 0.5),)).rate(GridPoint(1.0, 0.5, 0.5))
+
+
+def test_rows_that_differ_by_rounding_stand_still():
+    grid = Grid((GridPoint(0.5, 1.0, 0.0020000000000000013), GridPoint(0.4, 1.0, 0.002), GridPoint(0.3, 1.0, 0.0019)))
+    assert grid[1] == (0.4, 1.0, 0.0020000000000000013)
+    assert grid[2] == (0.3, 1.0, 0.0019)
+
+
+def test_rows_may_be_lists():
+    """Whatever they come as, they are hashed."""
+    grid = Grid([[1.0, 0.6, 0.8], [0.0, 1.0, 0.0]])
+    assert hash(grid) == hash(Grid((GridPoint(1.0, 0.6, 0.8), GridPoint(0.0, 1.0, 0.0))))
+    assert grid[0].nsr == 0.8 / 0.6

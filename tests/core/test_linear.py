@@ -76,7 +76,7 @@ def test_a_learned_variance_is_read_as_written():
     torch.testing.assert_close(ends[1], ends[0], rtol=1e-12, atol=1e-12)
 
 
-def test_a_rule_that_cannot_be_hashed_runs_as_written():
+def test_a_rule_that_cannot_be_hashed_is_recorded_and_not_kept():
     class Unhashable(Sampler):
         order = 1
         __hash__ = None
@@ -85,8 +85,19 @@ def test_a_rule_that_cannot_be_hashed_runs_as_written():
             return denoise(x_t, step.now).x_0, ()
 
     denoise, grid = setting()
-    assert recorded(Unhashable(), denoise, grid) is None
+    rows = recorded(Unhashable(), denoise, grid)
+    assert rows is not None
+    assert rows is not recorded(Unhashable(), denoise, grid)
     assert list(walk(Unhashable(), denoise, torch.zeros(1, 2, 3), grid, PerSample(0, 1)))[-1].index == len(grid) - 1
+
+
+def test_settings_given_as_lists_work():
+    model = zoo.build("tiny-mixture")
+    lists, tuples = (
+        registry.samplers.get("restart")(intervals=kind([kind([0.06, 0.3, 2, 2])])) for kind in (list, tuple)
+    )
+    ends = [zoo.sample(model, 2, sampler=rule, steps=4) for rule in (lists, tuples)]
+    assert torch.equal(*ends)
 
 
 def test_the_table_of_ddim_is_its_formula():

@@ -161,3 +161,38 @@ def test_churn_goes_up_before_it_goes_down(gaussian):
     assert math.isclose(float(there.nsr / start.nsr), 1.25, rel_tol=1e-9)
     # 40000 draws: the standard error of a standard deviation is 0.35 %
     assert math.isclose(float(x.std()), float(there.sigma), rel_tol=0.015)
+
+
+@pytest.mark.parametrize("last", [0.002, 0.002 * (1 + 1e-15), 0.002 * (1 + 1e-11)])
+def test_adaptive_steps_may_end_where_the_walk_does(last):
+    """The least level of the walk and the rule's own differ by rounding, or not at all: no step lies between."""
+    model = zoo.Diffusion.wrap(lambda x, t: 0.3 * x.sin(), schedule="ve", parameterization="eps")
+    times = [2.0, last, 0.0]
+    times = [*model.schedule.inverse(torch.tensor(times[:2], dtype=torch.float64)).tolist(), model.schedule.t_clean]
+    *_, end = zoo.walk(model, x_T=noise(2), sampler={**ADAPTIVE, "last": 0.002}, times=times)
+    assert end.x_t.isfinite().all()
+
+
+@pytest.mark.parametrize("sampler", registry.samplers.names())
+def test_samples_may_be_single_numbers(sampler):
+    model = zoo.Diffusion.wrap(lambda x, t: 0.3 * x.sin(), shape=())
+    assert zoo.sample(model, 3, sampler=sampler, steps=4).shape == (3,)
+
+
+@pytest.mark.parametrize("variable", ["t", "rho", "log-rho"])
+def test_deis_walks_up_from_clean_data_that_has_the_time_of_the_least_noise(variable, gaussian):
+    model = zoo.Diffusion.wrap(gaussian.denoiser, schedule="linear", shape=(2,))
+    assert zoo.invert(model, noise(2), sampler={"name": "deis", "variable": variable}, steps=10).isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["plms", "pndm"])
+@pytest.mark.parametrize("schedule", ["flow", "edm", "linear"])
+def test_what_is_mixed_is_read_on_every_path(name, schedule):
+    """A single step onto clean data mixes nothing: whatever is remembered, it is DDIM's."""
+    model = zoo.Diffusion.wrap(lambda x, t: 0.3 * x.sin(), schedule=schedule, parameterization="v")
+    times = [model.schedule.t_clean + 0.7 * (model.schedule.t_max - model.schedule.t_clean), model.schedule.t_clean]
+    of_v, ddim = (
+        zoo.sample(model, x_T=noise(2), sampler=sampler, times=times)
+        for sampler in ({"name": name, "history": "v"}, "ddim")
+    )
+    torch.testing.assert_close(of_v, ddim, rtol=1e-10, atol=1e-10)

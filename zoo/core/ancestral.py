@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from zoo.core.grid import GridError, GridPoint, Step
+from zoo.core.grid import GridPoint, Step
+from zoo.core.refusals import MixError, Reason
 from zoo.core.sampler import Noise, Sampler
 
 
@@ -47,7 +48,7 @@ def split(now: GridPoint, next: GridPoint, eta: float) -> tuple[GridPoint, float
     Returns:
         The lower point (alpha_s, sigma_down), which keeps the time of ``next``, and sigma_up.
     """
-    if not eta or not next.sigma:
+    if not eta or not next.sigma or now[1:] == next[1:]:
         return next, 0.0
     ratio = now.alpha * next.sigma / (next.alpha * now.sigma)
     part = min(1.0, eta * math.sqrt(max(0.0, 1 - ratio**2)))
@@ -60,8 +61,9 @@ def carry(x_t: Tensor, x_0: Tensor, now: GridPoint, next: GridPoint) -> Tensor:
     x_s = (sigma_s / sigma_t) x_t + (alpha_s - (sigma_s / sigma_t) alpha_t) x_0
     """
     if not now.sigma:
-        raise GridError(
-            "predictions of the data lead nowhere from clean data (sigma = 0): start above it, or take ddim"
+        raise MixError(
+            Reason.RULE_AT_DATA,
+            "predictions of the data lead nowhere from clean data (sigma = 0): start above it, or take ddim",
         )
     keep = next.sigma / now.sigma
     return keep * x_t + (next.alpha - keep * now.alpha) * x_0

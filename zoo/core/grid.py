@@ -6,7 +6,7 @@ A step always goes from ``grid[i]`` to ``grid[i + 1]``, so nobody ever computes 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -53,7 +53,8 @@ class Grid:
     """The rows of a walk, from its start to its end, and how to find a point off the grid.
 
     Args:
-        points: N + 1 rows for N steps.
+        points: N + 1 rows for N steps. A row whose scales are those of the row before up to rounding takes them over,
+            so that the step between stands still.
         schedule: where points between rows come from; None for a bare table of rows, between which t is
             linear in log(nsr) and alpha is that of a variance-preserving path unless all rows have
             alpha = 1 (variance exploding) or alpha + sigma = 1 (flow).
@@ -69,6 +70,7 @@ class Grid:
     def __post_init__(self) -> None:
         if not self.points:
             raise GridError("a grid needs at least one row of (t, alpha, sigma)")
+        object.__setattr__(self, "points", tuple(_without_rounding(GridPoint(*row) for row in self.points)))
         for row, point in enumerate(self.points):
             if not all(math.isfinite(number) for number in point) or point.alpha < 0 or point.sigma < 0:
                 raise GridError(f"grid row {row}: (t, alpha, sigma) must be finite, scales >= 0; got {tuple(point)}")
@@ -176,6 +178,18 @@ def make_grid(schedule: Schedule, times: Sequence[float]) -> Grid:
     alpha, sigma = schedule(t)
     rows = zip(t.tolist(), alpha.tolist(), sigma.tolist(), strict=True)
     return Grid(tuple(GridPoint(*row) for row in rows), schedule)
+
+
+def _without_rounding(points: Iterable[GridPoint]) -> Iterator[GridPoint]:
+    """The rows, without steps that are nothing but rounding: rules that divide by the length of one explode there."""
+    before: GridPoint | None = None
+    for point in points:
+        if before is not None and all(
+            math.isclose(one, other, rel_tol=1e-12) for one, other in zip(before[1:], point[1:], strict=True)
+        ):
+            point = before._replace(t=point.t)
+        yield point
+        before = point
 
 
 def _point(schedule: Schedule, t: float) -> GridPoint:

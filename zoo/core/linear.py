@@ -8,7 +8,7 @@ anything else with its tensors cannot be recorded, and is run as it is written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import lru_cache
 from numbers import Real
@@ -140,9 +140,16 @@ class Readable(Protocol):
         ...
 
 
-@lru_cache(maxsize=64)
 def program(sampler: Sampler[Any], parameterization: Parameterization, grid: Grid) -> tuple[Row, ...] | None:
-    """A walk as instructions; None for a rule that is more than weighted sums."""
+    """A walk as instructions; None for a rule that is more than weighted sums. Kept for parts that can be hashed."""
+    try:
+        hash((sampler, parameterization, grid))
+    except TypeError:
+        return _record(sampler, parameterization, grid)
+    return _kept(sampler, parameterization, grid)
+
+
+def _record(sampler: Sampler[Any], parameterization: Parameterization, grid: Grid) -> tuple[Row, ...] | None:
     rows: list[Row] = []
     state = sampler.init()
     try:
@@ -160,12 +167,13 @@ def program(sampler: Sampler[Any], parameterization: Parameterization, grid: Gri
     return tuple(rows)
 
 
+_kept = lru_cache(maxsize=64)(_record)
+
+
 def recorded(sampler: Sampler[Any], denoise: object, grid: Grid) -> tuple[Row, ...] | None:
     """The program of a walk, when the rule, the parameterization and the guidance all allow one."""
     parameterization = getattr(denoise, "parameterization", None)
     if parameterization is None or not hasattr(denoise, "output"):
-        return None
-    if not all(isinstance(part, Hashable) for part in (sampler, parameterization, grid)):
         return None
     return program(sampler, parameterization, grid)
 

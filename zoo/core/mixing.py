@@ -4,44 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
 from itertools import pairwise
 from typing import Any
 
 from torch import Tensor
 
 from zoo.core.bound import Guidance
-from zoo.core.grid import Grid, GridError
+from zoo.core.grid import Grid
 from zoo.core.linear import Call, program
 from zoo.core.parameterization import Parameterization, Scales
+from zoo.core.refusals import MixError, Reason
 from zoo.core.sampler import Sampler
-
-
-class Reason(Enum):
-    """Why a combination is refused; there are no others."""
-
-    COUNTS_STEPS = "the spacing picks from trained steps, and the schedule has none or too few"
-    FINITE_NOISE = "the spacing needs finite noise levels, and the schedule begins with pure noise or ends in none"
-    RULE_AT_NOISE = "the sampler cannot leave pure noise"
-    OUTPUT_AT_NOISE = "the output says nothing about the data at pure noise"
-    OUTPUT_AT_DATA = "the output says nothing about the noise at clean data, where the sampler asks"
-    RULE_AT_DATA = "the sampler cannot leave clean data"
-    WHOLE_TIMES = "the sampler goes to whole times between two steps, and there is none"
-    UPWARD = "the sampler draws noise on its way down and cannot walk up"
-    JOINS_NOT = "the guidance gives x_0 and eps of different predictions, and the sampler uses one of them"
-
-
-class MixError(GridError):
-    """Parts that do not go together.
-
-    Args:
-        reason: which of the reasons; None for a setting that makes no sense anywhere.
-        message: what is wrong and what to do.
-    """
-
-    def __init__(self, reason: Reason | None, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
 
 
 def check(
@@ -56,7 +29,7 @@ def check(
         guidance: what is done to predictions.
 
     Raises:
-        GridError: most often a MixError, with the reason.
+        MixError: with the reason.
     """
     rule, output = type(sampler).__name__, type(parameterization).__name__.lower()
     if any(one.splits for one in guidance) and not sampler.joins:

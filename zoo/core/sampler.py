@@ -195,5 +195,5 @@ def mixable(prediction: Prediction, at: GridPoint, history: Literal["eps", "v"])
 
 
 def as_eps(mixed: Tensor, x_t: Tensor, at: GridPoint, history: Literal["eps", "v"]) -> Tensor:
-    """eps = sigma x_t + alpha v on a variance-preserving path, or the mixed eps as it is."""
-    return mixed if history == "eps" else at.sigma * x_t + at.alpha * mixed
+    """eps = (sigma x_t + alpha v) / (alpha^2 + sigma^2), or the mixed eps as it is."""
+    return mixed if history == "eps" else (at.sigma * x_t + at.alpha * mixed) / (at.alpha**2 + at.sigma**2)

@@ -43,7 +43,7 @@ class DDIM(Sampler[tuple[()]]):
         now, next = step.now, step.next
         prediction = denoise(x_t, now)
         c = 0.0
-        if self.eta and next.sigma:
+        if self.eta and next.sigma and next.alpha:
             ratio = now.alpha * next.sigma / (next.alpha * now.sigma)
             c = self.eta * next.sigma * math.sqrt(max(0.0, 1 - ratio**2))
         x_s = next.alpha * prediction.x_0

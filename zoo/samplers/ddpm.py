@@ -47,6 +47,8 @@ class DDPM(Sampler[tuple[()]]):
         self, denoise: Denoise, x_t: Tensor, step: Step, state: tuple[()], noise: Noise
     ) -> tuple[Tensor, tuple[()]]:
         now, next = step.now, step.next
+        if now[1:] == next[1:]:  # a grid may stand still: x_s is x_t
+            return x_t, ()
         prediction = denoise(x_t, now)
         a = now.alpha / next.alpha
         beta = now.sigma**2 - a**2 * next.sigma**2

@@ -66,9 +66,10 @@ class DEIS(Sampler[tuple[Past, ...]]):
         prediction = denoise(x_t, now)
         if not now.alpha:  # infinitely far from every later step: nothing to remember
             return straight(prediction, next), ()
-        known = state
         if self.variable == "log-rho":  # where clean data is infinitely far away
             known = tuple(one for one in state if is_finite(one.at, now))
+        else:  # clean data may share the time of the least noise: one of them is a node
+            known = tuple(one for one in state if self.variable == "rho" or one.at.t != now.t)
         past = (Past(prediction.eps, now), *known)[: self.order]
         order = min(len(past), step.total - step.index) if self.lower_order_final else len(past)
         if order == 1 or (self.variable == "log-rho" and not is_finite(now, next)):

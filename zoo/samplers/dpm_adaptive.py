@@ -11,7 +11,8 @@ from torch import Tensor
 
 from zoo.core.errors import ZooError
 from zoo.core.exponential import between, first, leg, second, third
-from zoo.core.grid import GridError, GridPoint, Step
+from zoo.core.grid import GridPoint, Step
+from zoo.core.refusals import MixError, Reason
 from zoo.core.sampler import Denoise, Noise, Sampler, straight
 
 
@@ -86,7 +87,9 @@ class DPMAdaptive(Sampler[tuple[()]]):
         if step.now[1:] == step.next[1:]:  # a grid may stand still: there is nothing to integrate
             return x_t, ()
         if not step.now.sigma:
-            raise GridError("DPMAdaptive cannot step from clean data (sigma = 0): start above it, or take ddim")
+            raise MixError(
+                Reason.RULE_AT_DATA, "DPMAdaptive cannot step from clean data (sigma = 0): start above it, or take ddim"
+            )
         end = step.next if step.next.sigma else self._above_clean(step)
         x = self._integrate(denoise, x_t, step, end) if len(x_t) else x_t
         return (x if end is step.next else straight(denoise(x, end), step.next)), ()
@@ -136,7 +139,7 @@ class DPMAdaptive(Sampler[tuple[()]]):
 
     def _norm(self, off: Tensor) -> float:
         square = off.double().square()
-        mean = square.mean() if self.together == "mean" else square.flatten(1).mean(1).max()
+        mean = square.mean() if self.together == "mean" else square.reshape(len(square), -1).mean(1).max()
         return float(mean.sqrt())
 
 

@@ -8,7 +8,8 @@ from typing import ClassVar, Literal, NamedTuple
 
 from torch import Tensor
 
-from zoo.core.grid import GridError, Step
+from zoo.core.grid import Step
+from zoo.core.refusals import MixError, Reason
 from zoo.core.sampler import Denoise, Noise, Sampler
 
 
@@ -60,7 +61,9 @@ class DPMpp2M(Sampler[State]):
         if now[1:] == next[1:]:  # a grid may stand still: there is nothing to integrate
             return x_t, state
         if not now.sigma:
-            raise GridError("DPMpp2M cannot step from clean data (sigma = 0): start above it, or take ddim")
+            raise MixError(
+                Reason.RULE_AT_DATA, "DPMpp2M cannot step from clean data (sigma = 0): start above it, or take ddim"
+            )
         x_0 = denoise(x_t, now).x_0
         h = next.lam - now.lam
         phi = -math.expm1(-(1 + self.eta) * h)

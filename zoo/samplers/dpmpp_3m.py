@@ -10,8 +10,9 @@ from typing import ClassVar, Literal, NamedTuple
 from torch import Tensor
 
 from zoo.core.exponential import is_finite
-from zoo.core.grid import GridError, GridPoint, Step
+from zoo.core.grid import GridPoint, Step
 from zoo.core.quadrature import phi
+from zoo.core.refusals import MixError, Reason
 from zoo.core.sampler import Denoise, Noise, Sampler, straight
 
 
@@ -72,7 +73,9 @@ class DPMpp3M(Sampler[tuple[Past, ...]]):
         if now[1:] == next[1:]:  # a grid may stand still: there is nothing to integrate
             return x_t, state
         if not now.sigma:
-            raise GridError("DPMpp3M cannot step from clean data (sigma = 0): start above it, or take ddim")
+            raise MixError(
+                Reason.RULE_AT_DATA, "DPMpp3M cannot step from clean data (sigma = 0): start above it, or take ddim"
+            )
         prediction = denoise(x_t, now)
         # an evaluation at pure noise lies infinitely far away
         past = (Past(now, prediction.x_0), *(one for one in state if is_finite(one.at, now)))[:3]

@@ -10,7 +10,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from zoo.core.grid import GridError, Step
+from zoo.core.grid import Step
+from zoo.core.refusals import MixError, Reason
 from zoo.core.sampler import Denoise, Noise, Sampler, straight
 
 Scale = Literal["ode", "sde", "exp-inverse", "power-1.5", "power-2.5", "log", "exp"]
@@ -89,7 +90,9 @@ class ERSDE(Sampler[tuple[Past, ...]]):
         if now[1:] == next[1:]:  # a grid may stand still: there is nothing to integrate
             return x_t, state
         if not now.sigma:
-            raise GridError("ERSDE cannot step from clean data (sigma = 0): start above it, or take ddim")
+            raise MixError(
+                Reason.RULE_AT_DATA, "ERSDE cannot step from clean data (sigma = 0): start above it, or take ddim"
+            )
         prediction = denoise(x_t, now)
         if not next.sigma:
             return straight(prediction, next), ()

@@ -8,8 +8,9 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from zoo.core.grid import GridError, GridPoint, Step
+from zoo.core.grid import GridPoint, Step
 from zoo.core.parameterization import Prediction
+from zoo.core.refusals import MixError, Reason
 from zoo.core.sampler import Denoise, Noise, Sampler
 
 Tableau = tuple[tuple[tuple[float, ...], ...], tuple[float, ...]]
@@ -72,6 +73,8 @@ class FlowRK(Sampler[tuple[()]]):
         self, denoise: Denoise, x_t: Tensor, step: Step, state: tuple[()], noise: Noise
     ) -> tuple[Tensor, tuple[()]]:
         now, next = step.now, step.next
+        if now[1:] == next[1:]:  # a grid may stand still: there is nothing to integrate
+            return x_t, ()
         rows, b = self._tableau(next)
         path = _Own(step) if self.time == "own" else _Straight(step)
         t = path.time(now)
@@ -128,9 +131,10 @@ class _Own:
     def velocity(self, prediction: Prediction, at: GridPoint) -> Tensor:
         d_alpha, d_sigma = self.step.grid.rate(at)
         if not math.isfinite(d_sigma):
-            raise GridError(
+            raise MixError(
+                Reason.RULE_AT_DATA,
                 "FlowRK cannot step from clean data (sigma = 0) in the own time of a path that is infinitely steep "
-                "there: start above it, or take time 'straight'"
+                "there: start above it, or take time 'straight'",
             )
         velocity = d_sigma * prediction.eps
         return velocity + d_alpha * prediction.x_0 if d_alpha else velocity

@@ -8,7 +8,8 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from zoo.core.grid import GridError, GridPoint, Step
+from zoo.core.grid import GridPoint, Step
+from zoo.core.refusals import MixError, Reason
 from zoo.core.sampler import Denoise, Noise, Sampler, adams_bashforth, as_eps, mixable, transfer
 
 History = tuple[Tensor, ...]
@@ -83,9 +84,10 @@ class PNDM(Sampler[History]):
             return (step.at(t=m),) * 3
         low, high = sorted((step.now.t, step.next.t))
         if not low <= math.floor(m) <= math.ceil(m) <= high:
-            raise GridError(
+            raise MixError(
+                Reason.WHOLE_TIMES,
                 f"pndm: middle {self.middle!r} goes to whole times, and there is none between {low:g} and {high:g}; "
-                "use 'exact'"
+                "use 'exact'",
             )
         below = step.at(t=float(math.floor(m)))
         if self.middle == "whole":

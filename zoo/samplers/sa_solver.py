@@ -10,8 +10,9 @@ from typing import NamedTuple
 from torch import Tensor
 
 from zoo.core.exponential import is_finite
-from zoo.core.grid import GridError, GridPoint, Step
+from zoo.core.grid import GridPoint, Step
 from zoo.core.quadrature import phi, weights
+from zoo.core.refusals import MixError, Reason
 from zoo.core.sampler import Denoise, Noise, Sampler
 
 
@@ -102,7 +103,9 @@ class SASolver(Sampler[State]):
         if now[1:] == next[1:]:  # a grid may stand still: there is nothing to integrate
             return x_t, state
         if not now.sigma:
-            raise GridError("SASolver cannot step from clean data (sigma = 0): start above it, or take ddim")
+            raise MixError(
+                Reason.RULE_AT_DATA, "SASolver cannot step from clean data (sigma = 0): start above it, or take ddim"
+            )
         new = Past(now, denoise(x_t, now).x_0)
         left = step.total - step.index if self.lower_order_final else math.inf
         if state.before is not None and is_finite(state.past[0].at, now):

@@ -45,6 +45,8 @@ class TCD(Sampler[tuple[()]]):
         self, denoise: Denoise, x_t: Tensor, step: Step, state: tuple[()], noise: Noise
     ) -> tuple[Tensor, tuple[()]]:
         now, next = step.now, step.next
+        if now[1:] == next[1:]:  # a grid may stand still: there is nowhere to jump to
+            return x_t, ()
         prediction = denoise(x_t, now)
         low = self._low(step)
         x_s = straight(prediction, low)

@@ -10,7 +10,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from zoo.core.grid import GridError, GridPoint, Step
+from zoo.core.grid import GridPoint, Step
+from zoo.core.refusals import MixError, Reason
 from zoo.core.sampler import Denoise, Noise, Sampler
 
 
@@ -80,7 +81,9 @@ class UniPC(Sampler[State]):
         if now[1:] == next[1:]:  # a grid may stand still: there is nothing to integrate
             return x_t, state
         if not now.sigma:
-            raise GridError("UniPC cannot step from clean data (sigma = 0): start above it, or take ddim")
+            raise MixError(
+                Reason.RULE_AT_DATA, "UniPC cannot step from clean data (sigma = 0): start above it, or take ddim"
+            )
         prediction = denoise(x_t, now)
         m = Past(now, prediction.x_0 if self.predict == "x0" else prediction.eps)
         if self.corrector and state.x_before is not None and math.isfinite(_h(state.past[0].at, now)):

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from zoo.core.mixing import MixError, Reason
+from zoo.core.refusals import MixError, Reason
 from zoo.core.schedule import Schedule
 
 End = Literal["clean", "first"] | float

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from zoo.core.mixing import Reason
+from zoo.core.refusals import Reason
 from zoo.core.schedule import Schedule
 from zoo.spacings.base import End, SpacingError, at_least_one, end_time, line
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from zoo.core.mixing import Reason
+from zoo.core.refusals import Reason
 from zoo.core.schedule import Schedule
 from zoo.spacings.base import End, SpacingError, at_least_one, end_time, line, table_size
 
@@ -130,7 +130,7 @@ class Quadratic:
             end = end_time(schedule, self.end)
             if schedule.t_clean < 0 or end < 0:
                 raise SpacingError(
-                    "spacing 'quadratic' takes roots of times, and this schedule has negative ones",
+                    "spacing 'quadratic' takes roots of times, and this schedule has negative ones: use 'trailing'",
                     Reason.COUNTS_STEPS,
                 )
             # a root squared may come out a hair above what it was taken of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -20,6 +20,7 @@ from zoo.core.errors import ZooError
 from zoo.core.grid import GridPoint
 from zoo.core.noise import PerSample, seeds
 from zoo.core.sampler import Moment
+from zoo.core.sampler import walk as walk_grid
 
 _WEIGHTS = (".safetensors", ".ckpt", ".pth", ".pt", ".bin")
 
@@ -31,12 +32,14 @@ class Case:
     Args:
         sampler: its spec.
         spacing: its spec; None for the model's own.
-        steps: how many.
+        steps: how many; 0 for as many as the evaluations pay for.
+        nfe: how many evaluations there may be; None for any number.
     """
 
     sampler: Any
     spacing: Any
     steps: int
+    nfe: int | None = None
 
     @property
     def stochastic(self) -> bool:
@@ -50,6 +53,7 @@ def cases(suite: Suite) -> list[Case]:
     for choice in suite.samplers:
         spacings = suite.spacings or [None] if choice.spacing is None else [choice.spacing]
         listed += [Case(choice.sampler, spacing, steps) for spacing, steps in product(spacings, suite.steps)]
+        listed += [Case(choice.sampler, spacing, 0, nfe) for spacing, nfe in product(spacings, suite.nfe)]
     return listed
 
 
@@ -118,22 +122,41 @@ class Subject:
         """(B, ...) the start of a walk by the model's own settings."""
         return self._first(rows).x_t
 
-    def begin(self, case: Case, rows: range) -> Callable[[], Iterator[Moment]]:
+    def begin(self, case: Case, rows: range, *, as_written: bool = False) -> Callable[[], Iterator[Moment]]:
         """A walk that is ready to go, with its start noise drawn: calling it asks the model for the first time.
 
         Args:
             case: what to walk.
             rows: which samples.
+            as_written: run the rule as it is written; without conditions and guidance.
         """
         noise = PerSample(seeds(self._suite.seed, rows.stop)[rows.start :], len(rows))
         settings: dict[str, Any] = {"steps": case.steps, "spacing": case.spacing, "noise": noise}
         x_T = self._first(rows, **settings).x_t.to(self._dtype)
+        if as_written:
+            grid = sampling.chosen_grid(self.model, case.steps, case.spacing, None)
+            rule = sampling.chosen_sampler(self.model, case.sampler)
+            return lambda: walk_grid(rule, self.model.bind(), x_T, grid, noise, as_written=True)
         return lambda: sampling.walk(self.model, x_T=x_T, sampler=case.sampler, **settings, **self._conditions(rows))
 
     def _first(self, rows: range, **settings: Any) -> Moment:
         """The first moment of a walk. DDIM begins anywhere, so it shows where others do."""
         settings = {"seed": seeds(self._suite.seed, rows.stop)[rows.start :], **settings}
         return next(sampling.walk(self.model, len(rows), shape=self.shape, sampler="ddim", **settings))
+
+    def fitted(self, case: Case) -> Case:
+        """A case with the most steps that its evaluations pay for, counted on walks of one sample.
+
+        Raises:
+            ZooError: not even one step can be paid for.
+        """
+        if case.nfe is None:
+            return case
+        for steps in range(case.nfe, 0, -1):
+            tried = replace(case, steps=steps)
+            if self.walk(tried, range(1)).nfe <= case.nfe:
+                return tried
+        raise ZooError(f"{shown(case.sampler)} takes more than {case.nfe} evaluations for a single step")
 
     def walk(self, case: Case, rows: range) -> Walked:
         """Walk a case to its end.

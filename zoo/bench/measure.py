@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from registry import RegistryError
+from zoo.bench import peers
 from zoo.bench.cases import Case, Subject, Walked, shown
-from zoo.bench.quality import Judge
+from zoo.bench.quality import DrawsJudge, Judge
 from zoo.bench.rows import ReferenceRow, Row
 from zoo.bench.suite import Suite
-from zoo.bench.timing import timed
+from zoo.bench.timing import Timing, timed
 from zoo.core.errors import ZooError
 from zoo.core.sampler import Moment
 
@@ -31,7 +32,9 @@ class Bench:
         judge: of quality; None leaves it out.
     """
 
-    def __init__(self, title: str, subject: Subject, suite: Suite, device: torch.device, judge: Judge | None) -> None:
+    def __init__(
+        self, title: str, subject: Subject, suite: Suite, device: torch.device, judge: Judge | DrawsJudge | None
+    ) -> None:
         self._title, self._subject, self._suite = title, subject, suite
         self._device, self._judge = device, judge
         self._loop = subject.without_network()
@@ -46,20 +49,25 @@ class Bench:
             blank: its row, before anything is known.
         """
         suite = self._suite
+        if case.nfe is not None:
+            case = self._loop.fitted(case)
+            blank = replace(blank, steps=case.steps)
         stochastic = case.stochastic
-        count = max(suite.n, suite.quality.samples if self._judge and suite.quality else 0)
+        count = max(suite.n, self._judge.samples if self._judge else 0)
         chunks = [*self._subject.chunks(suite.n), *self._subject.chunks(count, after=suite.n)]
         walks = [(rows, self._subject.walk(case, rows)) for rows in chunks]
         nfe = walks[0][1].nfe
         samples = torch.cat([walked.x_0 for _, walked in walks])
-        row = self._timed(case, replace(blank, stochastic=stochastic, nfe=nfe))
+        row = replace(blank, stochastic=stochastic, nfe=nfe)
+        if suite.repeats:
+            row = self._timed(case, row)
         if not samples.isfinite().all():
             bad = int((~samples.flatten(1).isfinite().all(1)).sum())
             return replace(row, status="nan", reason=f"{bad} of {len(samples)} samples are not finite")
         if suite.reference is not None and not stochastic:
             row = self._against_reference(row, walks, samples[: suite.n])
-        if self._judge is not None and suite.quality is not None:
-            quality = self._judge.distance(samples[: suite.quality.samples])
+        if self._judge is not None:
+            quality = self._judge.distance(samples[: self._judge.samples])
             if not math.isfinite(quality):
                 return replace(row, status="nan", reason="the features of its samples are not finite")
             row = replace(row, quality=quality)
@@ -74,14 +82,8 @@ class Bench:
             device=self._device,
         )
 
-        def at_first_step() -> Iterator[Moment]:
-            moments = self._loop.begin(case, rows)()
-            next(moments)
-            return moments
-
-        loop = timed(
-            at_first_step, lambda moments: deque(moments, maxlen=0), repeats=suite.repeats, device=self._device
-        )
+        loop = self._loop_timed(case)
+        written = self._loop_timed(case, as_written=True) if suite.as_written else None
         assert row.nfe is not None
         return replace(
             row,
@@ -90,6 +92,38 @@ class Bench:
             cpu=whole.cpu,
             wall_per_nfe=whole.wall / row.nfe,
             loop_per_step=loop.wall_min / case.steps,
+            loop_median=loop.wall / case.steps,
+            written_per_step=None if written is None else written.wall_min / case.steps,
+            written_median=None if written is None else written.wall / case.steps,
+        )
+
+    def peer(self, title: str, steps: int, blank: Row) -> Row:
+        """The row of another library's loop.
+
+        Args:
+            title: the library and the sampler.
+            steps: of the walk.
+            blank: its row, before anything is known.
+
+        Raises:
+            ZooError: the library is not installed.
+        """
+        loop = peers.peer(title, steps)
+        x = self._subject.start(range(self._suite.batch))
+        took = timed(lambda: x, loop, repeats=self._suite.repeats, device=self._device)
+        return replace(blank, loop_per_step=took.wall_min / steps, loop_median=took.wall / steps)
+
+    @torch.no_grad()
+    def _loop_timed(self, case: Case, *, as_written: bool = False) -> Timing:
+        """The steps of a walk without the network; the start and what is made ready before it do not count."""
+
+        def at_first_step() -> Iterator[Moment]:
+            moments = self._loop.begin(case, range(self._suite.batch), as_written=as_written)()
+            next(moments)
+            return moments
+
+        return timed(
+            at_first_step, lambda moments: deque(moments, maxlen=0), repeats=self._suite.repeats, device=self._device
         )
 
     def _against_reference(self, row: Row, walks: Sequence[tuple[range, Walked]], samples: Tensor) -> Row:

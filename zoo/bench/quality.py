@@ -13,10 +13,11 @@ from torch import Tensor
 
 from registry import data as datasets
 from registry import features as extractors
-from zoo.bench.suite import Quality
+from zoo.bench.suite import Draws, Quality
 from zoo.core.errors import ZooError
 from zoo.metrics.features import Features
 from zoo.metrics.frechet import Moments, frechet_distance
+from zoo.metrics.sliced import sliced_wasserstein
 
 _DRAWS = 20
 
@@ -85,7 +86,7 @@ class Judge:
     def __init__(
         self, quality: Quality, shape: Sequence[int | None] | None, seed: int, labels: Sequence[int] | None = None
     ) -> None:
-        self._quality = quality
+        self._quality, self.samples = quality, quality.samples
         dataset = datasets.build(quality.data, path="quality.data", shape=shape)
         generator = torch.Generator().manual_seed(seed)
         order = torch.randperm(len(dataset), generator=generator)[: quality.real].tolist()
@@ -129,3 +130,43 @@ class Judge:
 
     def _distance(self, features: Tensor) -> float:
         return frechet_distance(Moments.of(features), self._real)
+
+
+class DrawsJudge:
+    """Exact draws of the data of a model that knows them: samples are compared with some, others give the floor.
+
+    Args:
+        draws: what the suite asks for.
+        denoiser: knows its data: ``sample(n, generator)`` draws from it.
+        seed: of the draws.
+
+    Raises:
+        ZooError: it does not know its data.
+    """
+
+    def __init__(self, draws: Draws, denoiser: Any, seed: int) -> None:
+        if not hasattr(denoiser, "sample"):
+            raise ZooError(
+                f"draws: {type(denoiser).__name__} does not know its data: take an analytic model, such as "
+                "tiny-mixture, or quality with real data"
+            )
+        self._draws, self.samples = draws, draws.samples
+        generator = torch.Generator().manual_seed(seed)
+        self._data: Tensor = denoiser.sample(draws.samples, generator)
+        self._floors = [self.distance(denoiser.sample(draws.samples, generator)) for _ in range(_DRAWS)]
+
+    def distance(self, samples: Tensor) -> float:
+        """The distance of samples: (N, ...) in data space."""
+        return sliced_wasserstein(samples.double(), self._data, directions=self._draws.directions)
+
+    def yardstick(self, model: str, noise: Tensor) -> Yardstick:
+        """The bounds of the distances, for samples: (N, ...) that are the start noise."""
+        return Yardstick(
+            model=model,
+            measure="SW2",
+            samples=self.samples,
+            data="exact draws",
+            floor=statistics.median(self._floors),
+            floor_range=(min(self._floors), max(self._floors)),
+            noise=self.distance(noise),
+        )

@@ -13,7 +13,7 @@ from registry.errors import join, near_or_known
 from registry.names import natural
 from registry.values import shown
 from zoo import config as configs
-from zoo.bench.suite import IDENTITY, Learning, ModelChoice, Quality, Reference, SamplerChoice, Startup, Suite
+from zoo.bench.suite import IDENTITY, Draws, Learning, ModelChoice, Quality, Reference, SamplerChoice, Startup, Suite
 from zoo.config.find import SUFFIXES
 from zoo.config.marks import ConfigError, Marks
 from zoo.config.marks import Path as Keys
@@ -98,6 +98,7 @@ class _Checker:
             "spacings": self._spacings(),
             "reference": self._section("reference", Reference, {"sampler": "samplers", "spacing": "spacings"}),
             "quality": self._section("quality", Quality, {"features": "features", "data": "data"}),
+            "draws": self._section("draws", Draws, {}),
             "learning": self._section("learning", Learning, {"data": "data"}),
             "startup": self._section("startup", Startup, {}),
         }
@@ -117,7 +118,9 @@ class _Checker:
 
     def _complete(self, made: Mapping[str, Any]) -> None:
         """There is something to do."""
-        missing = [key for key in ("models", "samplers", "steps") if not self._tree.get(key)]
+        # evaluations stand for steps
+        counts = "nfe" if self._tree.get("nfe") else "steps"
+        missing = [key for key in ("models", "samplers", counts) if not self._tree.get(key)]
         if made["learning"] is not None:
             # models alone are trained and not sampled
             complete = missing in ([], ["samplers", "steps"])

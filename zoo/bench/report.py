@@ -12,6 +12,7 @@ from typing import Any
 
 from zoo.bench import curves
 from zoo.bench.learning import LearningRow
+from zoo.bench.peers import LIBRARIES as PEERS
 from zoo.bench.quality import Yardstick
 from zoo.bench.rows import ReferenceRow, Row
 from zoo.bench.timing import StartupRow
@@ -118,6 +119,9 @@ class Card:
             "CPU ms": [_number(row.cpu, 1e3) for row in self.rows],
             "ms/NFE": [_number(row.wall_per_nfe, 1e3) for row in self.rows],
             "loop us/step": [_number(row.loop_per_step, 1e6) for row in self.rows],
+            "median": [_number(row.loop_median, 1e6) for row in self.rows if self.suite.get("as_written")],
+            "as written us/step": [_number(row.written_per_step, 1e6) for row in self.rows],
+            "median as written": [_number(row.written_median, 1e6) for row in self.rows],
             "error RMS": [_number(row.error_rms) for row in self.rows],
             "error max": [_number(row.error_max) for row in self.rows],
             measure: [_number(row.quality) for row in self.rows],
@@ -132,7 +136,9 @@ class Card:
         lines = [
             f"{self.date}, {place}; torch {versions['torch']}, zoo {versions['zoo']}, commit {versions['commit']}",
         ]
-        if self.rows:
+        if self.suite.get("peers"):
+            lines.append("peers: " + ", ".join(f"{name} {versions.get(name, 'not installed')}" for name in PEERS))
+        if self.rows and self.suite["repeats"]:
             lines.append(
                 f"times of a batch of {self.suite['batch']} in {self.suite['precision']}, "
                 f"over {self.suite['repeats']} repeats; all cells start from the noise of seed {self.suite['seed']}"
@@ -229,11 +235,11 @@ def _plain(value: Any) -> Any:
 
 def _bounds(bound: Yardstick) -> str:
     low, high = bound.floor_range or (None, None)
-    facts = ", ".join(f"{key} {_number(value)}" for key, value in (bound.facts or {}).items())
-    return (
-        f"{bound.samples} samples against half of {bound.data}; floor (other half) {_number(bound.floor)}, "
-        f"{_number(low)} to {_number(high)}; start noise {_number(bound.noise)}; {facts}"
-    )
+    floor = f"{_number(bound.floor)}, {_number(low)} to {_number(high)}; start noise {_number(bound.noise)}"
+    if bound.facts is None:  # draws are made as they are needed
+        return f"{bound.samples} samples against {bound.data}; floor (as many others) {floor}"
+    facts = ", ".join(f"{key} {_number(value)}" for key, value in bound.facts.items())
+    return f"{bound.samples} samples against half of {bound.data}; floor (other half) {floor}; {facts}"
 
 
 def _number(value: float | int | None, scale: float = 1) -> str:

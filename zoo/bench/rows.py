@@ -26,6 +26,9 @@ class Row:
         cpu: seconds of processor time, the median.
         wall_per_nfe: seconds.
         loop_per_step: seconds of a step without the network, the least over the repeats.
+        loop_median: likewise, the median.
+        written_per_step: as loop_per_step, with the rule run as it is written.
+        written_median: likewise, the median.
         error_rms: of the samples, against the reference; the root mean square over samples and values.
         error_max: likewise, the greatest.
         quality: the distance from real data.
@@ -44,6 +47,9 @@ class Row:
     cpu: float | None = None
     wall_per_nfe: float | None = None
     loop_per_step: float | None = None
+    loop_median: float | None = None
+    written_per_step: float | None = None
+    written_median: float | None = None
     error_rms: float | None = None
     error_max: float | None = None
     quality: float | None = None

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import product
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -13,11 +14,11 @@ from typing import Any, Literal
 import torch
 
 from registry import RegistryError
-from zoo.bench import machine
+from zoo.bench import machine, peers
 from zoo.bench.cases import Subject, cases, open_model, shown
 from zoo.bench.learning import LearningRow, Lesson
 from zoo.bench.measure import Bench, in_one_line
-from zoo.bench.quality import Judge, Yardstick, measure
+from zoo.bench.quality import DrawsJudge, Judge, Yardstick, measure
 from zoo.bench.reading import Loaded, Source, load
 from zoo.bench.report import Card
 from zoo.bench.rows import ReferenceRow, Row
@@ -108,7 +109,8 @@ def events(
     place = usable(device)
     folder = Path("benchmarks", "results", f"{loaded.name}-{place.type}") if out is None else Path(out)
     suite = loaded.suite
-    count = len(suite.models) * (len(cases(suite)) + bool(suite.learning)) + (len(COMMANDS) if suite.startup else 0)
+    walks = len(cases(suite)) + len(suite.peers) * len(suite.steps)
+    count = len(suite.models) * (walks + bool(suite.learning)) + (len(COMMANDS) if suite.startup else 0)
     yield Started(loaded.name, suite.title, count, str(place), folder)
     with _threads(suite.threads):
         found = _Found()
@@ -152,6 +154,7 @@ def _model(choice: ModelChoice, suite: Suite, device: torch.device, found: _Foun
         judge = None
         if suite.quality is not None:
             yield Stage(f"{choice.title}: real data and features for {measure(suite.quality)}")
+        if suite.quality is not None or suite.draws is not None:
             judge = _judge(choice, suite, subject, found)
         bench = Bench(choice.title, subject, suite, device, judge)
     for case in cases(suite):
@@ -160,6 +163,15 @@ def _model(choice: ModelChoice, suite: Suite, device: torch.device, found: _Foun
             problem = _Problem()
             with _reported(problem):
                 row = bench.measure(case, row)
+        if problem.status is not None:
+            row = replace(row, status=problem.status, reason=problem.reason)
+        found.rows.append(row)
+        yield Measured(found.done, count, row)
+    for title, steps in product(suite.peers, suite.steps):
+        row, problem = Row(choice.title, title, "", steps), _Problem()
+        if bench is not None:
+            with _reported(problem):
+                row = bench.peer(title, steps, row)
         if problem.status is not None:
             row = replace(row, status=problem.status, reason=problem.reason)
         found.rows.append(row)
@@ -183,18 +195,22 @@ def _learn(lesson: Lesson, choice: ModelChoice, found: _Found, count: int) -> It
     yield Measured(found.done, count, row)
 
 
-def _judge(choice: ModelChoice, suite: Suite, subject: Subject, found: _Found) -> Judge | None:
+def _judge(choice: ModelChoice, suite: Suite, subject: Subject, found: _Found) -> Judge | DrawsJudge | None:
     """The judge of a model's samples; where the data cannot be had, the card says why."""
-    quality = suite.quality
-    assert quality is not None
+    judge: Judge | DrawsJudge
     try:
-        judge = Judge(quality, subject.model.shape, suite.seed, suite.labels)
+        if suite.draws is not None:
+            judge = DrawsJudge(suite.draws, subject.model.denoiser, suite.seed)
+        else:
+            assert suite.quality is not None
+            judge = Judge(suite.quality, subject.model.shape, suite.seed, suite.labels)
     except (ZooError, RegistryError) as error:
-        found.yardsticks.append(
-            Yardstick(choice.title, measure(quality), quality.samples, reason=f"refused: {in_one_line(error)}")
-        )
+        name, count = "SW2", suite.draws.samples if suite.draws else 0
+        if suite.quality is not None:
+            name, count = measure(suite.quality), suite.quality.samples
+        found.yardsticks.append(Yardstick(choice.title, name, count, reason=f"refused: {in_one_line(error)}"))
         return None
-    some = range(quality.samples)
+    some = range(judge.samples)
     noise = torch.cat([subject.start(rows) for rows in subject.chunks(len(some))])
     found.yardsticks.append(judge.yardstick(choice.title, subject.model.scaling.decode(noise)))
     return judge
@@ -225,7 +241,7 @@ def _card(loaded: Loaded, device: torch.device, found: _Found) -> Card:
         date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         command=machine.command(),
         hardware=machine.hardware(device),
-        versions=machine.versions(),
+        versions={**machine.versions(), **peers.versions(tuple(loaded.suite.peers))},
         suite=loaded.resolved,
         rows=found.rows,
         references=found.references,

@@ -89,6 +89,23 @@ class Quality:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Draws:
+    """How samples are compared with exact draws, for a model that knows its data: by sliced 2-Wasserstein distance.
+
+    Args:
+        samples: how many of each cell, and draws of the data.
+        directions: how many lines both are projected to.
+    """
+
+    samples: int = 2000
+    directions: int = 128
+
+    def __post_init__(self) -> None:
+        _at_least("samples", self.samples, 2)
+        _at_least("directions", self.directions, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Learning:
     """How each model is trained for a while, from fresh weights, on the same examples with the same noise.
 
@@ -141,6 +158,7 @@ class Suite:
         models: what is sampled.
         samplers: specs, or ``{sampler: ..., spacing: ...}`` for one with a spacing of its own.
         steps: numbers of steps.
+        nfe: instead, numbers of evaluations: each sampler takes as many steps as they pay for.
         spacings: specs; None for the model's own.
         n: samples of a cell that are compared with the reference.
         batch: samples that are walked, and timed, together.
@@ -150,9 +168,12 @@ class Suite:
             guidance, [] none at all.
         precision: of the state and of networks without weights.
         threads: of torch.
-        repeats: timed walks of a cell, after one that is not.
+        as_written: time the loop also without tables of weights.
+        peers: loops of other libraries that are timed beside ours, on the state of the first model: "diffusers ddim".
+        repeats: timed walks of a cell, after one that is not; 0 leaves times out.
         reference: None to leave errors out.
         quality: None to leave it out.
+        draws: likewise; a suite has one of the two.
         learning: None to leave it out.
         startup: None to leave it out.
     """
@@ -161,6 +182,7 @@ class Suite:
     models: Sequence[ModelChoice] = ()
     samplers: Sequence[SamplerChoice] = ()
     steps: Sequence[int] = ()
+    nfe: Sequence[int] = ()
     spacings: Sequence[Any] | None = None
     n: int = 64
     batch: int = 64
@@ -170,16 +192,25 @@ class Suite:
     precision: Literal["float32", "float64"] = "float32"
     threads: int = 1
     repeats: int = 5
+    as_written: bool = False
+    peers: Sequence[str] = ()
     reference: Reference | None = None
     quality: Quality | None = None
+    draws: Draws | None = None
     learning: Learning | None = None
     startup: Startup | None = None
 
     def __post_init__(self) -> None:
-        for key in ("n", "batch", "threads", "repeats"):
+        for key in ("n", "batch", "threads"):
             _at_least(key, getattr(self, key), 1)
-        for count in self.steps:
-            _at_least("steps", count, 1)
+        _at_least("repeats", self.repeats, 0)
+        for key in ("steps", "nfe"):
+            for count in getattr(self, key):
+                _at_least(key, count, 1)
+        if self.steps and self.nfe:
+            raise ValueError("give steps or nfe, not both")
+        if self.quality is not None and self.draws is not None:
+            raise ValueError("give quality (real data) or draws (of a model that knows its data), not both")
         if self.labels is not None and not self.labels:
             raise ValueError("labels: expected at least one class, or null")
 

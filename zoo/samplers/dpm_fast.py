@@ -75,7 +75,8 @@ class DPMFast(Sampler[tuple[()] | Block]):
         prediction = denoise(x_t, now)
         past = (*begun.past, Past(now, integrand(prediction, self.predict)))
         start = past[0].at
-        if not is_finite(start, next):
+        # a walk that turns around may come back to where the block began: no fraction of nothing
+        if not is_finite(start, next) or start[1:] == next[1:]:
             return straight(prediction, next), ()
         to = leg(start, next, self.predict)
         ms = [one.m for one in past]

@@ -154,26 +154,24 @@ def _importer(source: Source, format: str | None) -> tuple[str, Importer]:
             known[name] = importers.build(name)
         except RegistryError:
             continue  # a broken plug-in is listed by `zoo list`, and must not keep others from loading
-    matching = [name for name, importer in known.items() if _fits(importer, source)]
+    matching, broken = [], []
+    for name, importer in known.items():
+        try:
+            if importer.matches(source):
+                matching.append(name)
+        except CheckpointError as error:  # a broken file in a folder may be none of its business
+            broken.append(error)
     if len(matching) == 1:
         return matching[0], known[matching[0]]
     if matching:
         raise CheckpointError(
             f"{source.path}: these keys fit several importers; pass format= one of {', '.join(matching)}"
         )
+    if broken:
+        raise broken[0]
     raise CheckpointError(
         f"{source.path}: no importer knows these weights; {_inside(source)}; importers: {', '.join(known)}"
     )
-
-
-def _fits(importer: Importer, source: Source) -> bool:
-    """Whether an importer knows the source. A broken file in a folder may be none of its business."""
-    try:
-        return importer.matches(source)
-    except CheckpointError:
-        if not source.files:
-            raise
-        return False
 
 
 def _taken(path: Path, held: Sequence[Copy], wanted: Wanted) -> Copy:

@@ -8,7 +8,7 @@ import torch
 
 import zoo
 from zoo import config as configs
-from zoo.factory import assemble, make
+from zoo.factory import assemble, check_mix, make
 
 NAMES = configs.names()
 # Above this a model is built without memory: its structure is the same, and no test waits for random weights.
@@ -38,6 +38,7 @@ def test_says_what_it_is(name):
 def test_builds_and_is_as_large_as_it_says(name):
     tree = configs.resolve(name)
     model = make(tree, empty=True)
+    check_mix(model)
     parameters = sum(weight.numel() for weight in model.parameters())
     if stated := re.search(r"([\d.]+) M parameters", tree["summary"]):
         decimals = len(stated[1].partition(".")[2])

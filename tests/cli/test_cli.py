@@ -361,7 +361,7 @@ def test_training_that_is_stopped_goes_on(zoo: Zoo, process: Process, tmp_path: 
 
 
 def test_ctrl_c_leaves_no_half_file(process: Process, tmp_path: Path) -> None:
-    running = process("sample", "tiny-unet", "--random-weights", "--out", "x.png", "-n", "64", "--steps", "1000")
+    running = process("sample", "tiny-unet", "--random-weights", "--out", "x.png", "-n", "640", "--steps", "1000")
     time.sleep(6)
     running.send_signal(signal.SIGINT)
     _, err = running.communicate(timeout=60)

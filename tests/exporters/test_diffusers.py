@@ -10,6 +10,9 @@ from zoo.exporters.errors import ExportError
 
 diffusers = pytest.importorskip("diffusers")
 
+# diffusers turns its tables into arrays in a way that numpy 2 complains of
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
 NETWORKS = {
     "unet2d": {
         "name": "unet2d",

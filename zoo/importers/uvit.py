@@ -51,14 +51,17 @@ class UViT(Importer):
         denoiser = _network(weights, fields)
         in_channels, size = denoiser["in_channels"], denoiser["resolution"]
         scale = 1 + fields.get("sample.scale", float, 0.4)
+        diffusion = _diffusion(fields, denoiser["channels"])
+        # continuous time has no noise at its end: the original's last evaluation is at t = 1e-4
+        last = {"sigma_min": 0.00318} if diffusion["schedule"]["name"] == "vp" else {}
         return {
             "shape": [in_channels, size, size],
             "denoiser": denoiser,
-            **_diffusion(fields, denoiser["channels"]),
+            **diffusion,
             "sampler": {"name": "dpm-fast"},
             "sampling": {
                 "steps": 50,
-                "spacing": "log-snr",
+                "spacing": {"name": "log-snr", **last},
                 **({"guidance": [{"name": "cfg", "scale": scale}]} if denoiser.get("null_class") else {}),
             },
         }

@@ -62,12 +62,11 @@ def test_published_cost(name, gmacs):
 def test_a_large_network_is_described_without_its_memory():
     """Half a billion parameters take 2.2 GB; on the meta device there is only what PyTorch imports for it, 150 MB."""
     script = (
-        "import resource, time, torch, zoo; zoo.build('tiny-adm')\n"
-        "before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()\n"
+        "import resource, torch, zoo; zoo.build('tiny-adm')\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "zoo.build('adm-256', device='meta')\n"
-        "took = time.perf_counter() - start\n"
         "grew = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before\n"
-        "assert took < 2 and grew < 500_000, (took, grew)"
+        "assert grew < 500_000, grew"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
 

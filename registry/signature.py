@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import sys
 from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any, NamedTuple, get_type_hints
 
@@ -44,6 +45,15 @@ def parameters(factory: Factory) -> dict[str, Parameter]:
         RegistryError: the factory cannot be called by named arguments alone, or hides which ones it takes.
     """
     made = _default_factories(factory)
+    return {
+        name: one._replace(default=made[name]()) if name in made else one for name, one in _read(factory).items()
+    }
+
+
+@lru_cache(maxsize=1024)
+def _read(factory: Factory) -> Mapping[str, Parameter]:
+    """The arguments as the signature says them; evaluating annotations takes longer than most parts take to build."""
+    made = _default_factories(factory)
     namespaces = _namespaces(factory)
     found = {}
     for parameter in inspect.signature(factory).parameters.values():
@@ -52,7 +62,7 @@ def parameters(factory: Factory) -> dict[str, Parameter]:
         if parameter.name == "name":
             raise RegistryError(f"{_title(factory)} takes 'name'", "a config keeps that key for the component")
         required = parameter.default is parameter.empty
-        default = made[parameter.name]() if parameter.name in made else None if required else parameter.default
+        default = None if required or parameter.name in made else parameter.default
         kind = _evaluated(parameter.annotation, namespaces)
         found[parameter.name] = Parameter(parameter.name, kind, required, default)
     return found

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from zoo.core.diffusion import Diffusion
 from zoo.core.errors import ShapeError
+from zoo.footprint import PARTS, Footprint, footprints
 from zoo.layers.levels import Section
 from zoo.tracing import REST, trace
 
@@ -74,8 +76,8 @@ class Row:
         return (
             _short(self.parameters),
             _short(self.macs),
-            f"{self.saved_bytes / 2**20:.1f} MiB",
-            f"{self.peak_bytes / 2**20:.1f} MiB",
+            mib(self.saved_bytes),
+            mib(self.peak_bytes),
         )
 
 
@@ -91,20 +93,28 @@ class Description:
         shape: (C, ...) of the sample that was counted.
         rows: its parts; none shares a parameter, a multiply-add or a kept activation with another.
         total: their sums, and the peak over all of them.
+        memory: what sampling a batch holds, one a precision; empty where no batch was asked about.
     """
 
     name: str
     shape: tuple[int, ...]
     rows: tuple[Row, ...]
     total: Row
+    memory: tuple[Footprint, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The table as plain data, fit for JSON."""
-        return asdict(self)
+        whole = asdict(self)
+        del whole["memory"]
+        return whole | ({"memory": [one.to_dict() for one in self.memory]} if self.memory else {})
 
     def __str__(self) -> str:
         title = f"{self.name}, one sample of {' x '.join(map(str, self.shape))}"
-        return f"{title}\n{_table([HEADER, *(row.cells() for row in (*self.rows, self.total))])}"
+        table = f"{title}\n{_table([HEADER, *(row.cells() for row in (*self.rows, self.total))])}"
+        if not self.memory:
+            return table
+        (held,), *lines = memory_table(self.memory)
+        return f"{table}\n{held}\n{_table(lines)}"
 
 
 @dataclass(frozen=True)
@@ -151,8 +161,33 @@ class SideBySide:
         return f"a: {self.a.name}\nb: {self.b.name}\n{_table(lines)}\nb / a: {ratios}"
 
 
+def memory_table(memory: Sequence[Footprint]) -> list[tuple[str, ...]]:
+    """What sampling holds, as lines of text: a title, the heads, a line for each part, and the total."""
+    one = memory[0]
+    asked = f", the network asked about {one.rows} rows at once" if one.rows != one.batch else ""
+    amounts = [(text, [getattr(each, key) for each in memory]) for key, text in PARTS.items()]
+    return [
+        (f"memory of sampling {one.batch} together{asked}, {one.device}",),
+        ("held", *(each.precision for each in memory)),
+        *((text, *map(mib, values)) for text, values in amounts if any(values)),
+        ("total", *(mib(each.total) for each in memory)),
+    ]
+
+
+def mib(count: int) -> str:
+    """Bytes as text."""
+    return f"{count / 2**20:.1f} MiB"
+
+
 def describe(
-    source: Any, shape: Sequence[int] | None = None, *, name: str | None = None, **cond: Tensor
+    source: Any,
+    shape: Sequence[int] | None = None,
+    *,
+    name: str | None = None,
+    batch: int | None = None,
+    guided: bool | None = None,
+    device: str = "cpu",
+    **cond: Tensor,
 ) -> Description:
     """The table of a model, or of a bare denoiser.
 
@@ -160,16 +195,24 @@ def describe(
         source: anything with ``denoiser`` and ``shape``, or a `torch.nn.Module`.
         shape: (C, ...) of one sample; by default the model's own.
         name: a title; by default the class of the denoiser.
+        batch: also tell what sampling so many together holds in memory; a model is needed for it.
+        guided: of that, whether classifier-free guidance doubles the batch; None for what the model's own does.
+        device: of that, "cpu" or "cuda".
         cond: conditions that the denoiser cannot do without, of batch 1; only their shapes matter.
 
     Raises:
-        ShapeError: when there is no shape, or a side of it is open.
+        ShapeError: when there is no shape, or a side of it is open; for a batch below 1, or a bare denoiser's.
     """
     denoiser = source.denoiser if hasattr(source, "denoiser") else source
     shape = getattr(source, "shape", None) if shape is None else shape
     if shape is None or None in shape:
         raise ShapeError(f"describe needs the shape of one sample, such as (3, 32, 32), got {shape}")
-    return layer_table(denoiser, tuple(shape), name=name, **cond)
+    table = layer_table(denoiser, tuple(shape), name=name, **cond)
+    if batch is None:
+        return table
+    if not isinstance(source, Diffusion):
+        raise ShapeError("describe needs a model to tell what sampling holds: a bare denoiser has no sampler")
+    return replace(table, memory=footprints(source, batch, shape=table.shape, guided=guided, device=device, **cond))
 
 
 def compare(a: Description, b: Description) -> SideBySide:

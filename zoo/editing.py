@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -61,6 +61,20 @@ class Inpainting(Sampler[Any]):
     def joins(self) -> bool:  # type: ignore[override]
         """Whether the rule does."""
         return self.rule.joins
+
+    @property
+    def one_by_one(self) -> bool:  # type: ignore[override]
+        """Whether the rule goes."""
+        return self.rule.one_by_one
+
+    @property
+    def all_at_once(self) -> bool:  # type: ignore[override]
+        """Whether the rule goes."""
+        return self.rule.all_at_once
+
+    def rows(self, start: int, stop: int) -> Inpainting:
+        keep = self.keep.expand(self.known.shape)[start:stop]
+        return replace(self, rule=self.rule.rows(start, stop), known=self.known[start:stop], keep=keep)
 
     def init(self) -> Any:
         return self.rule.init()

@@ -132,6 +132,8 @@ def assemble(tree: Mapping[str, Any], *, empty: bool = False) -> Diffusion:
             spacing=spacings.build(settings["spacing"], path="sampling.spacing"),
             guidance=tuple(guidances.build(one, path="sampling.guidance") for one in _several(settings["guidance"])),
             clip=_clip(settings["clip"]),
+            precision=settings.get("precision", "float32"),
+            compile=settings.get("compile", "off"),
         ),
         shape=shape,
         config=tree,

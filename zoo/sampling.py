@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from registry import Registry, guidances, samplers, spacings
+from zoo import kernels
+from zoo.batches import Walk, one_after_another, together
 from zoo.core import mixing
-from zoo.core.bound import ConditionError, Guidance
+from zoo.core.bound import ConditionError, Guidance, Network
 from zoo.core.diffusion import Diffusion, Spacing
 from zoo.core.errors import ShapeError
 from zoo.core.grid import Grid, GridPoint, make_grid
 from zoo.core.noise import NoiseError, PerSample, Recorded
-from zoo.core.sampler import Moment, Noise, Sampler
-from zoo.core.sampler import walk as walk_grid
+from zoo.core.sampler import Denoise, Moment, Noise, Sampler, visited
 
 Spec = str | Mapping[str, Any]
 
@@ -26,6 +28,7 @@ _SOURCES.lazy("brownian", "zoo.core.brownian:Brownian", summary="The increments 
 _SOURCES.lazy("independent", "zoo.core.noise:PerSample", summary="Independent draws in the order of the steps.")
 
 
+@torch.no_grad()
 def sample(
     model: Diffusion,
     n: int = 1,
@@ -41,6 +44,9 @@ def sample(
     start: Tensor | None = None,
     start_t: float | None = None,
     noise: Noise | Tensor | Spec | None = None,
+    batch: int | None = None,
+    precision: Literal["float32", "bf16", "auto"] | None = None,
+    compile: Literal["off", "step", "graph"] | None = None,
     **cond: Any,
 ) -> Tensor:
     """Draw samples.
@@ -64,6 +70,13 @@ def sample(
         noise: "independent" draws in every step, which None means too, or "brownian": the increments of one path a
             sample, the same for few steps and for many. Also a recorded tensor (draws, n, ...), consumed in the order
             of the calls, or a function ``noise(x_t, now, next)``. With ``start``, its first draw is the start's noise.
+        batch: at most so many samples are walked together; None takes as many as memory holds by the estimate. Samples
+            are the same whatever it is. A noise function of your own is never split.
+        precision: of the network: "float32" computes in the type of its weights, without TF32; "bf16" in bfloat16;
+            "auto" in whatever is fastest here and stays within 1e-3 of float32, checked during the walk. None takes the
+            model's. The walk itself is float32 at least.
+        compile: "off"; "step" compiles the network by torch.compile, which takes a while at the start; "graph" replays
+            it as one CUDA graph. None takes the model's.
         **cond: conditions by name, one row a sample; a single label serves all.
 
     Returns:
@@ -73,7 +86,7 @@ def sample(
         ShapeError: when no shape is known, or tensors disagree about it.
         RegistryError: for unknown names and arguments.
     """
-    for moment in walk(
+    begun = _begun(
         model,
         n,
         shape=shape,
@@ -87,13 +100,15 @@ def sample(
         start=start,
         start_t=start_t,
         noise=noise,
-        **cond,
-    ):
-        last = moment
-    return model.scaling.decode(last.x_t)
+        precision=precision,
+        compile=compile,
+        cond=cond,
+    )
+    with _evaluating(model):
+        ends = one_after_another(begun, batch)
+    return model.scaling.decode(ends)
 
 
-@torch.no_grad()
 def walk(
     model: Diffusion,
     n: int = 1,
@@ -109,9 +124,65 @@ def walk(
     start: Tensor | None = None,
     start_t: float | None = None,
     noise: Noise | Tensor | Spec | None = None,
+    batch: int | None = None,
+    precision: Literal["float32", "bf16", "auto"] | None = None,
+    compile: Literal["off", "step", "graph"] | None = None,
     **cond: Any,
 ) -> Iterator[Moment]:
-    """The same as :func:`sample`, moment by moment: the start, then the state after every step, in model space."""
+    """The same as :func:`sample`, moment by moment: the start, then the state after every step, in model space.
+
+    A batch that is split is walked side by side, so that each moment is of all samples.
+    """
+    begun = _begun(
+        model,
+        n,
+        shape=shape,
+        sampler=sampler,
+        steps=steps,
+        spacing=spacing,
+        times=times,
+        seed=seed,
+        guidance=guidance,
+        x_T=x_T,
+        start=start,
+        start_t=start_t,
+        noise=noise,
+        precision=precision,
+        compile=compile,
+        cond=cond,
+    )
+    moments = together(begun, batch)
+    with _evaluating(model):
+        while True:
+            # only for as long as a step takes: between two, gradients are the caller's business
+            with torch.no_grad():
+                moment = next(moments, None)
+            if moment is None:
+                return
+            yield moment
+
+
+@torch.no_grad()
+def _begun(
+    model: Diffusion,
+    n: int,
+    *,
+    shape: Sequence[int] | None,
+    sampler: Spec | Sampler[Any] | None,
+    steps: int | None,
+    spacing: Spec | Spacing | None,
+    times: Sequence[float] | Grid | None,
+    seed: int | Sequence[int],
+    guidance: float | Spec | Guidance | Sequence[Spec | Guidance] | None,
+    x_T: Tensor | None,
+    start: Tensor | None,
+    start_t: float | None,
+    noise: Noise | Tensor | Spec | None,
+    precision: str | None,
+    compile: str | None,
+    cond: Mapping[str, Any],
+) -> Walk:
+    """A walk that is ready to go, from checked arguments."""
     given = x_T if x_T is not None else start
     if x_T is not None and start is not None:
         raise ShapeError("give x_T (a state as it is) or start (clean data to be noised), not both")
@@ -134,37 +205,41 @@ def walk(
     else:
         x = x_T.to(model.device) if x_T is not None else _prior(model, grid[0], full, source)
     mixing.check(rule, model.parameterization, grid, wrappers)
+
+    points = visited(rule, model.parameterization, grid)
+    how = (
+        model.sampling.precision if precision is None else precision,
+        model.sampling.compile if compile is None else compile,
+    )
+    asked: list[Network] = []
+
+    def bind(conditions: Mapping[str, Any], *, ahead: bool) -> Denoise:
+        # once for all parts of a batch, and not before the model is in evaluation mode
+        if not asked:
+            asked.append(_network(model, *how))
+        return model.bind(guidance=wrappers, network=asked[0], points=points if ahead else (), **conditions)
+
+    copies = max((wrapper.copies for wrapper in wrappers), default=1)
+    return Walk(rule, model, bind, copies, conditions, x, grid, source)
+
+
+def _network(model: Diffusion, precision: str, compile: str) -> Network:
+    """The network in its fast form; one that the zoo did not build is asked as it is, unless something is demanded."""
+    if not model.config and (precision, compile) == ("float32", "off"):
+        return model.denoiser
+    return kernels.ready(model.denoiser, model.dtype, model.device, precision, compile)
+
+
+@contextmanager
+def _evaluating(model: Diffusion) -> Iterator[None]:
+    """Evaluation mode; one by one, so that a part that was frozen in it stays so."""
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:
-        if rule.one_by_one and n > 1:
-            yield from _one_by_one(rule, model, wrappers, conditions, x, grid, source)
-        else:
-            yield from walk_grid(rule, model.bind(guidance=wrappers, **conditions), x, grid, source)
+        yield
     finally:
-        # One by one: a part that was frozen in eval mode stays so
         for module in training:
             module.training = True
-
-
-def _one_by_one(
-    rule: Sampler[Any],
-    model: Diffusion,
-    wrappers: Sequence[Guidance],
-    conditions: Mapping[str, Any],
-    x: Tensor,
-    grid: Grid,
-    noise: Noise,
-) -> Iterator[Moment]:
-    """A walk of each sample with its own conditions, side by side."""
-    walks = []
-    for row in range(len(x)):
-        own = {name: value[row : row + 1] if isinstance(value, Tensor) else value for name, value in conditions.items()}
-        walks.append(walk_grid(rule, model.bind(guidance=wrappers, **own), x[row : row + 1], grid, noise))
-    for moments in zip(*walks, strict=True):
-        first = moments[0]
-        whole = torch.cat([moment.x_t for moment in moments])
-        yield Moment(whole, first.at, first.index, first.total, sum(moment.nfe for moment in moments))
 
 
 def _shape(model: Diffusion, shape: Sequence[int] | None, given: Tensor | None) -> tuple[int, ...]:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import torch
@@ -62,7 +61,7 @@ def trace(denoiser: nn.Module, shape: tuple[int, ...], owner: Mapping[str, str],
     state |= {key: _stand_in(tensor, device, trained=True) for key, tensor in weights.items()}
     args = (torch.zeros(1, *shape, device=device), torch.zeros(1, device=device))
     kwargs = {key: tensor.to(device) for key, tensor in cond.items()}
-    given = {_storage_key(tensor) for tensor in chain(state.values(), args, kwargs.values())}
+    given = [*state.values(), *args, *kwargs.values()]
 
     live, saved = _Live(owner, given), _Saved(owner, given)
     with _evaluating(denoiser):
@@ -85,18 +84,48 @@ def trace(denoiser: nn.Module, shape: tuple[int, ...], owner: Mapping[str, str],
     return Counts(parameters, macs, saved.bytes, live.peak)
 
 
+class Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Adds up the bytes of tensors that are made inside the ``with`` and alive after each operation.
+
+    Attributes:
+        now: of those alive.
+        most: the largest sum there was.
+
+    Args:
+        given: tensors that do not count.
+    """
+
+    def __init__(self, given: Iterable[Tensor] = ()) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.now = self.most = 0
+        self._seen = set(map(_storage_key, given))
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor) and (key := _storage_key(leaf)) not in self._seen:
+                storage = leaf.untyped_storage()
+                self._seen.add(key)
+                self.now += storage.nbytes()
+                weakref.finalize(storage, self._freed, key, storage.nbytes())
+        self.most = max(self.most, self.now)
+        return result
+
+    def _freed(self, key: int, size: int) -> None:
+        self._seen.discard(key)
+        self.now -= size
+
+
 class _Parts:
     """Knows which part of the network is running, or ran last.
 
     Args:
         owner: part of each module that has one.
-        given: storages of the weights and inputs, which are no activations.
     """
 
-    def __init__(self, owner: Mapping[str, str], given: set[int]) -> None:
-        super().__init__()
+    def __init__(self, owner: Mapping[str, str]) -> None:
         self.tracker = ModuleTracker()
-        self.owner, self.seen, self.last = owner, set(given), REST
+        self.owner, self.last = owner, REST
 
     def running(self) -> str:
         modules = (name.partition(".")[2] for name in self.tracker.parents)
@@ -104,36 +133,33 @@ class _Parts:
         return self.last
 
 
-class _Live(_Parts, TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds up the activations alive after each operation; the peak per part is kept."""
+class _Live(Alive):  # type: ignore[no-untyped-call]
+    """The same; the peak per part is kept."""
 
-    def __init__(self, owner: Mapping[str, str], given: set[int]) -> None:
-        super().__init__(owner, given)
-        self.now = 0
+    def __init__(self, owner: Mapping[str, str], given: Iterable[Tensor]) -> None:
+        super().__init__(given)
+        self._parts = _Parts(owner)
+        self.tracker = self._parts.tracker
         self.peak: Counter[str] = Counter()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor) and (key := _storage_key(leaf)) not in self.seen:
-                storage = leaf.untyped_storage()
-                self.seen.add(key)
-                self.now += storage.nbytes()
-                weakref.finalize(storage, self._freed, key, storage.nbytes())
-        part = self.running()
+        result = super().__torch_dispatch__(func, types, args, kwargs)
+        part = self._parts.running()
         self.peak[part] = max(self.peak[part], self.now)
         return result
 
-    def _freed(self, key: int, size: int) -> None:
-        self.seen.discard(key)
-        self.now -= size
-
 
 class _Saved(_Parts):
-    """Adds up what autograd keeps for the backward pass, each storage once, per part."""
+    """Adds up what autograd keeps for the backward pass, each storage once, per part.
 
-    def __init__(self, owner: Mapping[str, str], given: set[int]) -> None:
-        super().__init__(owner, given)
+    Args:
+        owner: part of each module that has one.
+        given: the weights and inputs, which are no activations.
+    """
+
+    def __init__(self, owner: Mapping[str, str], given: Iterable[Tensor]) -> None:
+        super().__init__(owner)
+        self.seen = set(map(_storage_key, given))
         self.bytes: Counter[str] = Counter()
 
     def pack(self, tensor: Tensor) -> Tensor:

@@ -125,7 +125,8 @@ x, y = Lin({"x": 1.0}), Lin({"y": 1.0})
 def test_sums_of_symbols():
     total = 0 + 2 * x - y / 4 + np.float64(3) * (x + y) - (-x)
     assert total.weights == {"x": 6.0, "y": 2.75}
-    assert combine(total, {"x": torch.tensor([1.0]), "y": torch.tensor([2.0])}) == 11.5
+    scales = {weight: torch.tensor(weight) for weight in total.weights.values()}
+    assert combine(total, {"x": torch.tensor([1.0]), "y": torch.tensor([2.0])}, scales) == 11.5
     assert x.symbol == "x"
     assert (2 * x).symbol is None
 

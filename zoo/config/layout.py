@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from zoo.config.marks import Path
 
@@ -64,8 +64,10 @@ SAMPLING: dict[str, Any] = {
     "spacing": None,
     "guidance": None,
     "clip": bool | float | tuple[float, float] | dict[str, Any] | None,
+    "precision": Literal["float32", "bf16", "auto"],
+    "compile": Literal["off", "step", "graph"],
 }
-"""The keys of `sampling`, likewise."""
+"""The keys of `sampling`, likewise; the last two may be left out."""
 
 DEFAULTS: dict[str, Any] = {
     "schedule": {"name": "linear"},

@@ -69,6 +69,8 @@ class _Walk:
         resolved = {}
         for key, kind in SAMPLING.items():
             path = ("sampling", key)
+            if key not in section:
+                continue
             if path in COMPONENTS:
                 resolved[key] = self._component(path, section[key])
             elif key == "clip" and isinstance(section[key], dict):

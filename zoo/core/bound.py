@@ -12,6 +12,7 @@ from torch import Tensor
 from zoo.core.errors import ShapeError, ZooError
 from zoo.core.grid import GridPoint
 from zoo.core.parameterization import Parameterization, Prediction
+from zoo.core.prepared import Prepared
 from zoo.core.sampler import Denoise
 
 Network = Callable[..., Tensor]
@@ -37,6 +38,9 @@ class Bound:
         cond: the conditions; tensors are (B, ...).
         dtype: the dtype the network computes in; None takes x's.
         given: the conditions, and others that are for the guidance alone; None for the same.
+        ahead: works out beforehand what the conditions and the times alone decide (:mod:`zoo.core.prepared`); None to
+            leave all of it to the network.
+        points: where the model will be asked, in order; others may come.
     """
 
     def __init__(
@@ -46,11 +50,19 @@ class Bound:
         cond: Mapping[str, Any],
         dtype: torch.dtype | None = None,
         given: Mapping[str, Any] | None = None,
+        *,
+        ahead: object = None,
+        points: Sequence[GridPoint] = (),
     ) -> None:
         self.network, self.parameterization = network, parameterization
         self.cond, self.dtype = dict(cond), dtype
         self.given = self.cond if given is None else dict(given)
         self.estimate: Tensor | None = None
+        self._ahead = ahead
+        self._labels = [float(parameterization.c_noise(point.t, point)) for point in points]
+        self._kind: tuple[object, ...] = ()
+        self._told: dict[float, Tensor] = {}
+        self._prepared: dict[str, Prepared] = {}
         self._null: dict[str, Any] | None = None
         self._doubled: dict[str, Any] | None = None
 
@@ -59,26 +71,35 @@ class Bound:
 
     def output(self, x_t: Tensor, at: GridPoint) -> Tensor:
         """The raw output for x_t: (B, C, ...) under the conditions."""
-        return self._run(x_t, at, self.cond)
+        return self._run(x_t, at, "given", self.cond)
 
     def pair(self, x_t: Tensor, at: GridPoint, *, batched: bool = True) -> tuple[Tensor, Tensor]:
         """The raw outputs with and without the conditions, in one forward of the doubled batch or in two."""
         if self._null is None:
             self._null = {name: null_of(name, one) for name, one in self._tensors().items()}
         if not batched:
-            return self.output(x_t, at), self._run(x_t, at, {**self.cond, **self._null})
+            return self.output(x_t, at), self._run(x_t, at, "null", {**self.cond, **self._null})
         if self._doubled is None:
             self._doubled = {name: torch.cat([self.cond[name], null]) for name, null in self._null.items()}
-        out = self._run(torch.cat([x_t, x_t]), at, {**self.cond, **self._doubled})
+        out = self._run(torch.cat([x_t, x_t]), at, "both", {**self.cond, **self._doubled})
         with_cond, without = out.chunk(2)
         return with_cond, without
 
     def label(self, x_t: Tensor, at: GridPoint) -> Tensor:
         """(B,) what the network is told about the time of x_t: (B, ...)."""
-        label = float(self.parameterization.c_noise(at.t, at))
+        return self._full(float(self.parameterization.c_noise(at.t, at)), x_t)
+
+    def _full(self, label: float, x_t: Tensor) -> Tensor:
+        """A label for every row; those of the coming points are made together."""
         # at least float32: bfloat16 would round 999 to 1000
         exact = torch.float64 if x_t.dtype == torch.float64 else torch.float32
-        return torch.full((x_t.shape[0],), label, dtype=exact, device=x_t.device)
+        rows = x_t.shape[0]
+        kind = (rows, exact, x_t.device)
+        if kind != self._kind:
+            told = torch.tensor(self._labels, dtype=exact, device=x_t.device)[:, None].expand(-1, rows)
+            self._kind, self._told = kind, dict(zip(self._labels, told.unbind(), strict=True))
+        found = self._told.get(label)
+        return torch.full((rows,), label, dtype=exact, device=x_t.device) if found is None else found
 
     def predict(self, out: Tensor, x_t: Tensor, at: GridPoint) -> Prediction:
         """Read a raw output."""
@@ -90,7 +111,7 @@ class Bound:
             raise ConditionError("guidance needs a condition to be guided by: pass labels=... (or cond=...)")
         return tensors
 
-    def _run(self, x_t: Tensor, at: GridPoint, cond: Mapping[str, Any]) -> Tensor:
+    def _run(self, x_t: Tensor, at: GridPoint, which: str, cond: Mapping[str, Any]) -> Tensor:
         if at.alpha == 0 and not self.parameterization.from_pure_noise:
             raise ConditionError(
                 f"a network that predicts {type(self.parameterization).__name__.lower()} says nothing about x_0 at "
@@ -105,11 +126,16 @@ class Bound:
             # for each half of a doubled batch; max, since a batch may be empty
             times = len(x_t) // max(1, len(self.estimate))
             cond = {**cond, "self_cond": torch.cat([self.estimate] * times) if times > 1 else self.estimate}
+        label = float(self.parameterization.c_noise(at.t, at))
+        if self._ahead is not None:
+            if which not in self._prepared:
+                self._prepared[which] = Prepared(self._ahead, cond, self._labels, x_t, self.dtype)
+            cond = {**cond, "prepared": self._prepared[which].at(label)}
         return ask(
             self.network,
             self.parameterization,
             x_t,
-            self.label(x_t, at),
+            self._full(label, x_t),
             self.parameterization.c_in(at),
             cond,
             self.dtype,
@@ -174,20 +200,24 @@ def ask(
     Raises:
         ShapeError: when the output has another shape.
     """
-    # The label stays at least float32: bfloat16 would round 999 to 1000
-    label = label.to(torch.float64 if x_t.dtype == torch.float64 else torch.float32)
+    # Casts that change nothing would cost as much as a step of some samplers
+    exact = torch.float64 if x_t.dtype == torch.float64 else torch.float32
+    if label.dtype != exact:
+        # at least float32: bfloat16 would round 999 to 1000
+        label = label.to(exact)
     x = x_t if isinstance(c_in, float) and c_in == 1.0 else x_t * c_in
-    out = network(x if dtype is None else x.to(dtype), label, **cond)
+    if dtype is not None and x.dtype != dtype:
+        x = x.to(dtype)
+    out = network(x, label, **cond)
+    wanted = x_t.shape
     if parameterization.learned_variance:
-        fits = out.ndim > 1 and out.shape == (len(x_t), 2 * x_t.shape[1], *x_t.shape[2:])
-    else:
-        fits = out.shape == x_t.shape
-    if not fits:
+        wanted = torch.Size((*wanted[:1], *(2 * channels for channels in wanted[1:2]), *wanted[2:]))
+    if out.shape != wanted:
         raise ShapeError(
             f"the network made {tuple(out.shape)} of x of shape {tuple(x_t.shape)}; expected the same shape, or "
             "twice the channels under a parameterization with learned_variance: true"
         )
-    return out.to(x_t.dtype)
+    return out if out.dtype == x_t.dtype else out.to(x_t.dtype)
 
 
 def null_of(name: str, value: Tensor) -> Tensor:
@@ -208,9 +238,12 @@ class Guidance(ABC):
     Attributes:
         splits: whether it gives x_0 and eps that do not belong together, as CFG++ does.
         takes: conditions that it reads itself, which the network need not know.
+        copies: how many rows it asks of the network at once for each sample; a property where it depends on the
+            settings.
     """
 
     splits: ClassVar[bool] = False
+    copies: ClassVar[int] = 1
     takes: ClassVar[frozenset[str]] = frozenset()
 
     @abstractmethod

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import copy
 
 import torch
 from torch import Tensor
@@ -53,6 +54,16 @@ class Brownian:
         # the next step starts where this one ends
         self._last = (end, after)
         return ((after - before) / math.sqrt(self.time(end) - self.time(start))).to(x.device, x.dtype)
+
+    def rows(self, start: int, stop: int) -> Brownian:
+        """The paths of some samples."""
+        some = copy(self)
+        some.seeds, some.fresh, some._last = self.seeds[start:stop], self.fresh.rows(start, stop), None
+        return some
+
+    def mark(self) -> Callable[[], None]:
+        """Remembers where the fresh noise is at; a path needs no memory."""
+        return self.fresh.mark()
 
     def place(self, at: GridPoint) -> int:
         """Where a point lies, from 0, pure noise, to 2^levels."""

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from registry import parameterizations, schedules
-from zoo.core.bound import Bound, ConditionError, Guidance, SelfConditioned, ask, guided
+from zoo.core.bound import Bound, ConditionError, Guidance, Network, SelfConditioned, ask, guided
 from zoo.core.conditioner import Conditioner
 from zoo.core.errors import ShapeError
+from zoo.core.grid import GridPoint
 from zoo.core.parameterization import Parameterization, Prediction
+from zoo.core.prepared import offers
 from zoo.core.sampler import Denoise, Sampler
 from zoo.core.scaling import Identity, Scaling
 from zoo.core.schedule import Marginal, Schedule
@@ -37,6 +39,8 @@ class Sampling:
         spacing: gives the times.
         guidance: applied in order, when there are conditions.
         clip: applied last, always.
+        precision: of the network's arithmetic, as ``zoo.sample`` takes it.
+        compile: how its kernels are launched, likewise.
     """
 
     sampler: Sampler[Any] | None = None
@@ -44,6 +48,8 @@ class Sampling:
     spacing: Spacing | None = None
     guidance: tuple[Guidance, ...] = ()
     clip: Guidance | None = None
+    precision: str = "float32"
+    compile: str = "off"
 
 
 class Callback(nn.Module):
@@ -167,9 +173,17 @@ class Diffusion(nn.Module):
             return None
         if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
             return None
-        return list(parameters)[2:]
+        # the third argument that is no condition is what was worked out ahead
+        return [name for name in list(parameters)[2:] if name != "prepared"]
 
-    def bind(self, *, guidance: Guidance | Sequence[Guidance] | None = None, **cond: Any) -> Denoise:
+    def bind(
+        self,
+        *,
+        guidance: Guidance | Sequence[Guidance] | None = None,
+        network: Network | None = None,
+        points: Sequence[GridPoint] = (),
+        **cond: Any,
+    ) -> Denoise:
         """The model with its conditions and guidance closed over: what a sampler calls.
 
         A self-conditioned network is shown its last estimate of x_0, unless ``self_cond`` is given: it is bound anew
@@ -177,6 +191,9 @@ class Diffusion(nn.Module):
 
         Args:
             guidance: one, or several in the order of their application.
+            network: asked in place of the denoiser, of which it is a faster form; its ``dtype`` is what it takes.
+            points: where the model will be asked, in order. When they are given, what the denoiser can say of them and
+                of the conditions alone is worked out once: for a walk, during which no weight changes.
             **cond: conditions, batch first.
         """
         several = [] if guidance is None else [guidance] if isinstance(guidance, Guidance) else list(guidance)
@@ -190,7 +207,15 @@ class Diffusion(nn.Module):
             if (taken is not None and name not in taken) or (name == "labels" and unlabelled)
         }
         own = self.conditions(**{name: value for name, value in cond.items() if name not in aside})
-        model = Bound(self.denoiser, self.parameterization, own, self.dtype, {**own, **cond})
+        model = Bound(
+            network or self.denoiser,
+            self.parameterization,
+            own,
+            self.dtype if network is None else getattr(network, "dtype", self.dtype),
+            {**own, **cond},
+            ahead=self.denoiser if points and offers(self.denoiser) else None,
+            points=points,
+        )
         denoise = guided(model, several)
         return SelfConditioned(denoise, model) if self.self_conditioned and "self_cond" not in own else denoise
 

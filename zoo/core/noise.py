@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import copy
 from numbers import Integral
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -45,6 +47,21 @@ def mixed(z: int) -> int:
     return (z ^ (z >> 31)) >> 1
 
 
+@runtime_checkable
+class ByRow(Protocol):
+    """Noise that a batch may be split over: each row has its own, whichever rows are walked with it."""
+
+    def __call__(self, x: Tensor, now: GridPoint, next: GridPoint, /) -> Tensor: ...
+
+    def rows(self, start: int, stop: int) -> ByRow:
+        """The noise of the samples ``start`` to ``stop``; what is drawn from it is gone here too."""
+        ...
+
+    def mark(self) -> Callable[[], None]:
+        """A function that returns to this place of the streams."""
+        ...
+
+
 class PerSample:
     """Standard normal noise from one CPU generator a sample, drawn in the order of the calls.
 
@@ -60,12 +77,31 @@ class PerSample:
 
     def draw(self, shape: Sequence[int]) -> Tensor:
         """(n, *shape) on the CPU, float32."""
-        if not self.generators:
-            return torch.empty(0, *shape)
-        return torch.stack([torch.randn(tuple(shape), generator=one) for one in self.generators])
+        noise = torch.empty(len(self.generators), *shape)
+        if len(self.generators) == 1:
+            return noise.normal_(generator=self.generators[0])
+        for row, generator in zip(noise, self.generators, strict=True):
+            row.normal_(generator=generator)
+        return noise
 
     def __call__(self, x: Tensor, now: GridPoint, next: GridPoint) -> Tensor:
         return self.draw(x.shape[1:]).to(x.device, x.dtype)
+
+    def rows(self, start: int, stop: int) -> PerSample:
+        """The same generators, of some samples."""
+        some = copy(self)
+        some.generators = self.generators[start:stop]
+        return some
+
+    def mark(self) -> Callable[[], None]:
+        """Remembers what the generators are at."""
+        states = [(one, one.get_state()) for one in self.generators]
+
+        def back() -> None:
+            for one, state in states:
+                one.set_state(state)
+
+        return back
 
 
 class Recorded:
@@ -78,6 +114,7 @@ class Recorded:
     def __init__(self, draws: Tensor) -> None:
         self.draws = draws
         self.used = 0
+        self._whole: Recorded | None = None
 
     def __call__(self, x: Tensor, now: GridPoint, next: GridPoint) -> Tensor:
         if self.used == len(self.draws):
@@ -85,5 +122,25 @@ class Recorded:
         draw = self.draws[self.used]
         if draw.shape != x.shape:
             raise NoiseError(f"noise: a recorded draw has shape {tuple(draw.shape)}, the state {tuple(x.shape)}")
-        self.used += 1
+        self._use(self.used + 1)
         return draw.to(x.device, x.dtype)
+
+    def rows(self, start: int, stop: int) -> Recorded:
+        """The same draws, of some samples; as many are used up here as in the part that has come furthest."""
+        some = copy(self)
+        some.draws, some._whole = self.draws[:, start:stop], self
+        return some
+
+    def mark(self) -> Callable[[], None]:
+        """Remembers how many draws are used up."""
+        used = self.used
+
+        def back() -> None:
+            self.used = used
+
+        return back
+
+    def _use(self, used: int) -> None:
+        self.used = used
+        if self._whole is not None and self._whole.used < used:
+            self._whole._use(used)

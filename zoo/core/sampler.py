@@ -11,7 +11,7 @@ from torch import Tensor
 
 from zoo.core import linear
 from zoo.core.grid import Grid, GridPoint, Step
-from zoo.core.parameterization import Prediction
+from zoo.core.parameterization import Parameterization, Prediction
 
 State = TypeVar("State")
 
@@ -42,6 +42,8 @@ class Sampler(ABC, Generic[State]):
             not belong together.
         climbs: whether a rule that draws noise knows what to do on a step up.
         one_by_one: whether a batch is walked sample by sample, since the rule looks at the values to choose its steps.
+        all_at_once: whether the steps of a sample depend on the others of its batch, so that a part of it would go
+            another way.
     """
 
     order: ClassVar[int]
@@ -51,10 +53,15 @@ class Sampler(ABC, Generic[State]):
     joins: ClassVar[bool] = False
     climbs: ClassVar[bool] = False
     one_by_one: ClassVar[bool] = False
+    all_at_once: ClassVar[bool] = False
 
     def init(self) -> State:
         """The state before the first step; nothing for single-step rules."""
         return ()  # type: ignore[return-value]
+
+    def rows(self, start: int, stop: int) -> Sampler[State]:
+        """The rule for some samples of a batch: one that holds tensors of the batch slices them."""
+        return self
 
     @property
     def convergence(self) -> int:
@@ -77,7 +84,7 @@ class Sampler(ABC, Generic[State]):
         """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Moment:
     """A walk after so many steps; the first moment is the start.
 
@@ -142,6 +149,14 @@ def walk(
         step = Step(grid[index], grid[index + 1], index, total, grid)
         x, state = sampler.step(counted, x, step, state, noise)
         yield Moment(x, step.next, index + 1, total, counted.nfe)
+
+
+def visited(sampler: Sampler[Any], parameterization: Parameterization, grid: Grid) -> list[GridPoint]:
+    """Where a walk asks the model, in order: exactly for a rule with a table, else the points of the grid."""
+    rows = linear.program(sampler, parameterization, grid)
+    if rows is None:
+        return list(grid.points[:-1])
+    return [op.at for row in rows for op in row.ops if isinstance(op, linear.Call)]
 
 
 def _folding(denoise: Denoise) -> Denoise:

@@ -11,11 +11,14 @@ Parameters have the names of the files of DiffSinger and diff-svc, so that these
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, cast
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.layers.ahead import Ahead, CondProjection, TimeProjection, all_ahead, apart, number
 from zoo.layers.frames import FrameShape, embed_step, hide, positive
 from zoo.layers.levels import Section
 
@@ -35,21 +38,33 @@ class ResidualLayer(nn.Module):
     def __init__(self, channels: int, cond_channels: int, dilation: int) -> None:
         super().__init__()
         self.dilated_conv = nn.Conv1d(channels, 2 * channels, kernel_size=3, padding=dilation, dilation=dilation)
-        self.diffusion_projection = nn.Linear(channels, channels)
-        self.conditioner_projection = nn.Conv1d(cond_channels, 2 * channels, kernel_size=1)
+        self.diffusion_projection = TimeProjection(channels, channels)
+        self.conditioner_projection = CondProjection(cond_channels, 2 * channels)
         self.output_projection = nn.Conv1d(channels, 2 * channels, kernel_size=1)
 
-    def forward(self, x: Tensor, step: Tensor, cond: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
-        """x: (B, C, T), step: (B, C), cond: (B, H, T), past: (B, 1, T) -> x' and skip, (B, C, T) both."""
+    def forward(self, x: Tensor, step: Tensor | Ahead, cond: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
+        """One layer.
+
+        Args:
+            x: (B, C, T).
+            step: (B, C), or every layer's projection of it.
+            cond: (B, H, T), or every layer's projection of it.
+            past: (B, 1, T).
+
+        Returns:
+            x' and skip, (B, C, T) both.
+        """
         # The convolution pads x + step, not x, with zeros: so must we behind the end of an item
         shifted = hide(x + self.diffusion_projection(step)[:, :, None], past)
-        # in place, in the fresh output of a convolution, which autograd does not need
+        # in place, in the fresh output of a convolution or a sum, which autograd does not need
         y: Tensor = self.dilated_conv(shifted)
         y += self.conditioner_projection(cond)
         gate, filtered = y.chunk(2, dim=1)
         y = self.output_projection(gate.sigmoid() * filtered.tanh())
         residual, skip = y.chunk(2, dim=1)
-        return (x + residual) / math.sqrt(2), skip
+        x = x + residual
+        x /= math.sqrt(2)
+        return x, skip
 
 
 class DiffNet(nn.Module):
@@ -104,6 +119,8 @@ class DiffNet(nn.Module):
         )
         self.skip_projection = nn.Conv1d(residual_channels, residual_channels, kernel_size=1)
         self.output_projection = nn.Conv1d(residual_channels, self.frames.channels, kernel_size=1)
+        self._step_widths = number(self, TimeProjection)
+        number(self, CondProjection)
         self._initialise()
 
     def _initialise(self) -> None:
@@ -113,7 +130,28 @@ class DiffNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight)
         nn.init.zeros_(self.output_projection.weight)
 
-    def forward(self, x: Tensor, t: Tensor, *, cond: Tensor | None = None, lengths: Tensor | None = None) -> Tensor:
+    def prepare_cond(self, *, cond: Tensor | None = None, lengths: Tensor | None = None) -> dict[str, Tensor]:
+        """Every layer's projection of the condition: `cond.i`, (B, 2 C, T) each; nothing without a condition."""
+        if cond is None:
+            return {}
+        cond = self.frames.condition(cond.to(self.skip_projection.weight.dtype), lengths)
+        layers = (cast(ResidualLayer, layer) for layer in self.residual_layers)
+        return {f"cond.{i}": layer.conditioner_projection.ahead(cond) for i, layer in enumerate(layers)}
+
+    def prepare_times(self, times: Tensor) -> dict[str, Tensor]:
+        """Every layer's projection of the step, for (R,) times: (R, L C)."""
+        step = self.mlp(embed_step(times, self.residual_channels, self.skip_projection.weight.dtype))
+        return {"step": all_ahead(self, TimeProjection, step)}
+
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor,
+        *,
+        cond: Tensor | None = None,
+        lengths: Tensor | None = None,
+        prepared: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
         """The network's output, read by a parameterization.
 
         Args:
@@ -122,6 +160,7 @@ class DiffNet(nn.Module):
             cond: (B, H, T), one column a frame; None for zeros.
             lengths: (B,) frames of each item, 1..T, for a batch whose items were padded on the right. Each
                 then has the output that it has alone, and zeros behind its end. None takes padding for mel.
+            prepared: what the two methods above made of t and cond; rows of one serve the whole batch.
 
         Returns:
             Of the shape of x.
@@ -131,13 +170,22 @@ class DiffNet(nn.Module):
             ArgumentValueError: when a length (on the CPU) is not 1..T.
         """
         batch = self.frames.read(x, t, cond, lengths)
-        step = self.mlp(embed_step(batch.t, self.residual_channels, x.dtype))
+        ready = prepared or {}
+        step: Tensor | Ahead
+        if "step" in ready:
+            step = apart(ready["step"], self._step_widths)
+        else:
+            step = self.mlp(embed_step(batch.t, self.residual_channels, x.dtype))
+        count = len(self.residual_layers)
+        told = tuple(ready[f"cond.{i}"] for i in range(count)) if "cond.0" in ready else batch.cond
         h = F.relu(self.input_projection(batch.x))
-        skips: Tensor | float = 0.0
+        # at least float32: twenty skips of half precision add up to half a digit less
+        skips = torch.zeros_like(h, dtype=torch.promote_types(h.dtype, torch.float32))
         for layer in self.residual_layers:
-            h, skip = layer(h, step, batch.cond, batch.past)
-            skips = skips + skip
-        h = F.relu(self.skip_projection(skips / math.sqrt(len(self.residual_layers))))
+            h, skip = layer(h, step, told, batch.past)
+            skips += skip
+        skips /= math.sqrt(count)
+        h = F.relu(self.skip_projection(skips.to(h.dtype)))
         return self.frames.write(self.output_projection(h), batch.past)
 
     def sections(self, *size: int) -> list[Section]:

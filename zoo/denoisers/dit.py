@@ -8,12 +8,14 @@ are used at the size the network was built for, and computed anew for any other.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from zoo.core.errors import ArgumentValueError
+from zoo.layers.ahead import Ahead, Modulation, all_ahead, apart, number
 from zoo.layers.inputs import check_images, check_labels
 from zoo.layers.levels import Section
 from zoo.layers.positions import sin_cos_positions
@@ -78,6 +80,7 @@ class _Transformer(nn.Module):
         self.pos_embed = nn.Parameter(torch.empty(1, self.grid[0] * self.grid[1], channels), requires_grad=False)
         self.blocks = nn.ModuleList(AdaLNBlock(channels, heads, mlp_ratio) for _ in range(depth))
         self.final_layer = FinalLayer(channels, patch, made_channels)
+        self._widths = number(self, Modulation)
         self._initialise()
 
     @torch.no_grad()
@@ -99,7 +102,19 @@ class _Transformer(nn.Module):
             nn.init.zeros_(part.adaLN_modulation[1].weight)
         nn.init.zeros_(self.final_layer.linear.weight)
 
-    def _made(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
+    def prepare_times(self, times: Tensor, *, labels: Tensor | None = None) -> dict[str, Tensor]:
+        """Every block's modulation by time and class, for (R,) times and (R,) labels: (R, sum of widths)."""
+        condition = self._condition(times, labels, self.pos_embed.dtype)
+        return {"modulation": all_ahead(self, Modulation, condition)}
+
+    def _condition(self, t: Tensor, labels: Tensor | None, dtype: torch.dtype) -> Tensor:
+        """(B,) times and classes -> (B, channels)."""
+        condition: Tensor = self.t_embedder(t, dtype)
+        if self.y_embedder is not None and self.classes is not None:
+            condition = condition + self.y_embedder(label_rows(self._family, labels, t, self.classes, self.null_class))
+        return condition
+
+    def _made(self, x: Tensor, t: Tensor, labels: Tensor | None, prepared: Mapping[str, Tensor] | None) -> Tensor:
         """All channels of the last layer: (B, made_channels, H, W)."""
         check_images(self._family, x, t, self.in_channels)
         # the null class may also be given by the number of its row, as the original code does
@@ -108,10 +123,11 @@ class _Transformer(nn.Module):
         height, width = x.shape[2:]
         x = pad_to_multiple(x, self.patch)
         grid = (x.shape[2] // self.patch, x.shape[3] // self.patch)
-        t = t.expand(len(x))
-        condition = self.t_embedder(t, x.dtype)
-        if self.y_embedder is not None and self.classes is not None:
-            condition = condition + self.y_embedder(label_rows(self._family, labels, t, self.classes, self.null_class))
+        condition: Tensor | Ahead
+        if prepared is None:
+            condition = self._condition(t.expand(len(x)), labels, x.dtype)
+        else:
+            condition = apart(prepared["modulation"], self._widths)
         tokens = self.x_embedder(x) + self._positions(grid, x)
         for block in self.blocks:
             tokens = block(tokens, condition)
@@ -203,7 +219,14 @@ class DiT(_Transformer):
             time_shift=time_shift,
         )
 
-    def forward(self, x: Tensor, t: Tensor, *, labels: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor,
+        *,
+        labels: Tensor | None = None,
+        prepared: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
         """The network's output, read by a parameterization.
 
         A side that the patch does not divide is padded on the right or at the bottom (mirrored where it is long
@@ -214,6 +237,7 @@ class DiT(_Transformer):
             t: (B,) or one for all: the time label, whole or fractional, embedded in float32 at least.
             labels: (B,) classes 0..classes-1, and -1, or the row ``classes`` itself, for no class; None for no class
                 at all.
+            prepared: what ``prepare_times`` made of t and labels, a row of it for each sample or one for all.
 
         Returns:
             (B, out_channels, H, W).
@@ -223,7 +247,7 @@ class DiT(_Transformer):
             ArgumentValueError: when a network without classes is given labels, one without a null class is not, or
                 a label (on the CPU, where looking costs nothing) is not a class.
         """
-        return self._made(x, t, labels)
+        return self._made(x, t, labels, prepared)
 
 
 class SiT(_Transformer):
@@ -285,13 +309,21 @@ class SiT(_Transformer):
             time_shift=0.0,
         )
 
-    def forward(self, x: Tensor, t: Tensor, *, labels: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor,
+        *,
+        labels: Tensor | None = None,
+        prepared: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
         """The network's output, read by the parameterization ``flow``. Sizes and labels are as with `DiT`.
 
         Args:
             x: (B, in_channels, H, W), of the dtype of the parameters.
             t: (B,) or one for all: the time label; in released models 0 at noise, 1 at data.
             labels: (B,) classes, -1 for no class; None for no class at all.
+            prepared: what ``prepare_times`` made of t and labels, a row of it for each sample or one for all.
 
         Returns:
             (B, in_channels, H, W).
@@ -300,4 +332,4 @@ class SiT(_Transformer):
             ShapeError: when x, t or labels have another shape.
             ArgumentValueError: when labels do not fit the network.
         """
-        return self._made(x, t, labels)[:, : self.in_channels]
+        return self._made(x, t, labels, prepared)[:, : self.in_channels]

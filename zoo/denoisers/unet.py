@@ -12,6 +12,7 @@ PyTorch port that most checkpoints of this network come from, so that these load
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar
 
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.core.errors import ArgumentValueError
+from zoo.layers.ahead import TimeProjection, all_ahead, apart, number
 from zoo.layers.embeddings import sinusoidal_embedding
 from zoo.layers.inputs import check_images, check_labels
 from zoo.layers.ladder import DownLevel, Middle, UpLevel, block_inputs
@@ -150,8 +152,20 @@ class UNet(nn.Module):
         )
         self.norm_out = norm(widths[0])
         self.conv_out = nn.Conv2d(widths[0], out_channels, kernel_size=3, padding=1)
+        self._time_widths = number(self, TimeProjection)
 
-    def forward(self, x: Tensor, t: Tensor, *, labels: Tensor | None = None) -> Tensor:
+    def prepare_times(self, times: Tensor, *, labels: Tensor | None = None) -> dict[str, Tensor]:
+        """Every block's projection of time and class, for (R,) times and (R,) labels: (R, sum of widths)."""
+        return {"time": all_ahead(self, TimeProjection, self.temb(times, labels, self.conv_in.weight.dtype))}
+
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor,
+        *,
+        labels: Tensor | None = None,
+        prepared: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
         """The network's output, read by a parameterization.
 
         A side that 2^(levels - 1) does not divide is padded on the right or at the bottom (mirrored where it
@@ -162,6 +176,7 @@ class UNet(nn.Module):
             t: (B,) or one for all: the time label, whole or fractional. Its embedding is computed in float32
                 whatever the dtype of the parameters, in float64 when they are.
             labels: (B,) classes 0..classes-1, -1 for no class; None for no class at all.
+            prepared: what ``prepare_times`` made of t and labels, a row of it for each sample or one for all.
 
         Returns:
             (B, out_channels, H, W).
@@ -174,7 +189,10 @@ class UNet(nn.Module):
         check_images("UNet", x, t, self.in_channels)
         check_labels("UNet", labels, len(x), self.classes)
         height, width = x.shape[2:]
-        time = self.temb(t.expand(len(x)), labels, x.dtype)
+        if prepared is None:
+            time = self.temb(t.expand(len(x)), labels, x.dtype)
+        else:
+            time = apart(prepared["time"], self._time_widths)
         h = self.conv_in(pad_to_multiple(x, 2 ** (len(self.down) - 1)))
         skips = [h]
         for level in self.down:

@@ -43,6 +43,11 @@ class CFG(Guidance):
         if not 0 <= self.rescale <= 1:
             raise ValueError(f"rescale must lie in 0..1, got {self.rescale:g}")
 
+    @property
+    def copies(self) -> int:  # type: ignore[override]  # the settings decide
+        """The row with the conditions and the one without, when they are asked for together."""
+        return 2 if self.batched and self.scale != 1 else 1
+
     def __call__(self, denoise: Denoise, model: Bound) -> Denoise:
         if self.scale == 1:
             return denoise
@@ -82,6 +87,11 @@ class CFGpp(Guidance):
     def __post_init__(self) -> None:
         if not 0 <= self.scale <= 1:
             raise ValueError(f"scale must lie in 0..1, got {self.scale:g}; for larger ones take cfg")
+
+    @property
+    def copies(self) -> int:  # type: ignore[override]  # a setting decides
+        """The row with the conditions and the one without, when they are asked for together."""
+        return 2 if self.batched else 1
 
     def __call__(self, denoise: Denoise, model: Bound) -> Denoise:
         refuse_second("cfg-pp", denoise, model)

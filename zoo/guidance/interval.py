@@ -41,6 +41,11 @@ class Interval(Guidance):
         """Whether the other one gives x_0 and eps that do not belong together."""
         return self._inner().splits
 
+    @property
+    def copies(self) -> int:  # type: ignore[override]  # the other one decides
+        """As many as the other one asks for."""
+        return self._inner().copies
+
     def __call__(self, denoise: Denoise, model: Bound) -> Denoise:
         inside = self._inner()(denoise, model)
 

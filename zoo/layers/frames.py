@@ -88,6 +88,10 @@ class FrameShape:
         # Nothing that stands in the padding, not even nan, gets into the network
         return Frames(hide(x.flatten(1, -2), past), t.expand(batch), hide(cond.to(x.dtype), past), past)
 
+    def condition(self, cond: Tensor, lengths: Tensor | None) -> Tensor:
+        """cond: (B, H, T) with zeros behind the end of each item, as ``read`` gives it."""
+        return cond if lengths is None else hide(cond, self._past(lengths, len(cond), cond.shape[-1]))
+
     def write(self, out: Tensor, past: Tensor | None) -> Tensor:
         """(B, F M, T) in the order of ``read``'s x, zero behind the end of an item."""
         out = hide(out, past)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from zoo.layers.ahead import Ahead
 from zoo.layers.residual import AttentionBlock, ResidualBlock
 
 Attention = Mapping[int, AttentionBlock]
@@ -22,7 +23,7 @@ class DownLevel(nn.Module):
         self.attn = nn.ModuleDict({str(i): attention for i, attention in attn.items()})
         self.downsample = downsample
 
-    def forward(self, h: Tensor, time: Tensor) -> list[Tensor]:
+    def forward(self, h: Tensor, time: Tensor | Ahead) -> list[Tensor]:
         """h: (B, C, H, W) -> all maps made here, in order; the last one goes on to the next level."""
         maps = []
         for i, block in enumerate(self.block):
@@ -42,7 +43,7 @@ class Middle(nn.Module):
         super().__init__()
         self.block_1, self.attn_1, self.block_2 = block_1, attn_1, block_2
 
-    def forward(self, h: Tensor, time: Tensor) -> Tensor:
+    def forward(self, h: Tensor, time: Tensor | Ahead) -> Tensor:
         """h: (B, C, H, W) -> the same shape."""
         h = self.block_1(h, time)
         if self.attn_1 is not None:
@@ -59,7 +60,9 @@ class UpLevel(nn.Module):
         self.attn = nn.ModuleDict({str(i): attention for i, attention in attn.items()})
         self.upsample = upsample
 
-    def forward(self, h: Tensor, skips: list[Tensor], time: Tensor, *, kept: list[Tensor] | None = None) -> Tensor:
+    def forward(
+        self, h: Tensor, skips: list[Tensor], time: Tensor | Ahead, *, kept: list[Tensor] | None = None
+    ) -> Tensor:
         """h: (B, C, H, W); takes one map off the end of ``skips`` per block, and adds the last map to ``kept``."""
         for i, block in enumerate(self.block):
             h = block(torch.cat([h, skips.pop()], dim=1), time)
@@ -70,7 +73,7 @@ class UpLevel(nn.Module):
         return h if self.upsample is None else _resized(self.upsample, h, time)
 
 
-def _resized(resample: nn.Module, h: Tensor, time: Tensor) -> Tensor:
+def _resized(resample: nn.Module, h: Tensor, time: Tensor | Ahead) -> Tensor:
     """Some networks halve and double in a residual block, which wants to know the time."""
     return resample(h, time) if isinstance(resample, ResidualBlock) else resample(h)  # type: ignore[no-any-return]
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.core.errors import ArgumentValueError
+from zoo.layers.ahead import Ahead, TimeProjection
 from zoo.layers.attention import TokenConv, attend
 from zoo.layers.norms import GroupNorm
 
@@ -55,7 +56,7 @@ class ResidualBlock(nn.Module):
         self.scale_shift, self.skip_scale = scale_shift, skip_scale
         self.norm1 = (norm_in or norm)(in_channels)
         self.conv1 = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
-        self.temb_proj = nn.Linear(time_width, 2 * out_channels if scale_shift else out_channels)
+        self.temb_proj = TimeProjection(time_width, 2 * out_channels if scale_shift else out_channels)
         self.norm2 = norm(out_channels)
         self.dropout = nn.Dropout(dropout)
         self.conv2 = nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1)
@@ -63,8 +64,8 @@ class ResidualBlock(nn.Module):
         self.nin_shortcut = nn.Conv2d(in_channels, out_channels, kernel_size=1) if project else None
         self.resample = resample
 
-    def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        """x: (B, C_in, H, W), time: (B, time_width) -> (B, C_out, H', W')."""
+    def forward(self, x: Tensor, time: Tensor | Ahead) -> Tensor:
+        """x: (B, C_in, H, W), time: (B, time_width), or its projections -> (B, C_out, H', W')."""
         # sums are made in place, in the fresh output of a convolution, which autograd does not need
         h: Tensor = F.silu(self.norm1(x))
         if self.resample is not None:

@@ -16,6 +16,7 @@ from timm.models.vision_transformer import Attention
 from torch import Tensor, nn
 
 from zoo.core.errors import ArgumentValueError
+from zoo.layers.ahead import Ahead, Modulation
 from zoo.layers.embeddings import sinusoidal_embedding
 
 
@@ -160,10 +161,10 @@ class AdaLNBlock(nn.Module):
         self.attn = Attention(channels, num_heads=heads, qkv_bias=True)
         self.norm2 = nn.LayerNorm(channels, elementwise_affine=False, eps=1e-6)
         self.mlp = Mlp(channels, hidden_width(channels, mlp_ratio), act_layer=_tanh_gelu)
-        self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(channels, 6 * channels))
+        self.adaLN_modulation = Modulation(channels, 6 * channels)
 
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """x: (B, N, channels), condition: (B, channels)."""
+    def forward(self, x: Tensor, condition: Tensor | Ahead) -> Tensor:
+        """x: (B, N, channels), condition: (B, channels), or its modulations."""
         shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = self.adaLN_modulation(condition).chunk(6, dim=1)
         x = x + gate_1[:, None] * self.attn(modulate(self.norm1(x), shift_1, scale_1))
         out: Tensor = x + gate_2[:, None] * self.mlp(modulate(self.norm2(x), shift_2, scale_2))
@@ -177,9 +178,9 @@ class FinalLayer(nn.Module):
         super().__init__()
         self.norm_final = nn.LayerNorm(channels, elementwise_affine=False, eps=1e-6)
         self.linear = nn.Linear(channels, patch * patch * out_channels)
-        self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(channels, 2 * channels))
+        self.adaLN_modulation = Modulation(channels, 2 * channels)
 
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """x: (B, N, channels), condition: (B, channels)."""
+    def forward(self, x: Tensor, condition: Tensor | Ahead) -> Tensor:
+        """x: (B, N, channels), condition: (B, channels), or its modulations."""
         shift, scale = self.adaLN_modulation(condition).chunk(2, dim=1)
         return self.linear(modulate(self.norm_final(x), shift, scale))  # type: ignore[no-any-return]

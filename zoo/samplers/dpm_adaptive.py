@@ -81,6 +81,11 @@ class DPMAdaptive(Sampler[tuple[()]]):
         """Whether a batch is walked sample by sample."""
         return self.together == "no"
 
+    @property
+    def all_at_once(self) -> bool:  # type: ignore[override]
+        """Whether a batch takes the same steps."""
+        return self.together != "no"
+
     def step(
         self, denoise: Denoise, x_t: Tensor, step: Step, state: tuple[()], noise: Noise
     ) -> tuple[Tensor, tuple[()]]:

@@ -1,0 +1,152 @@
+"""How a network is asked during a walk: in which precision, and through which kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from zoo.core.errors import ZooError
+from zoo.kernels.graphs import Graphed
+from zoo.kernels.twin import twin
+
+Precision = Literal["float32", "bf16", "auto"]
+Compile = Literal["off", "step", "graph"]
+
+AUTO_BAR = 5e-4
+"""What ``auto`` lets an output differ, relative to the largest value; half of what it promises of a sample."""
+
+
+class KernelError(ZooError, ValueError):
+    """A precision or a way of compiling that does not exist, or not on this machine."""
+
+
+class Asked:
+    """A network ready for a walk: call it as the network itself.
+
+    Attributes:
+        dtype: what it takes and computes in; None for a network that takes anything.
+    """
+
+    def __init__(
+        self,
+        call: Callable[..., Tensor],
+        dtype: torch.dtype | None,
+        context: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> None:
+        self._call, self.dtype, self._context = call, dtype, context
+
+    def __call__(self, x: Tensor, t: Tensor, **cond: Any) -> Tensor:
+        with self._context():
+            out = self._call(x, t, **cond)
+        # whatever layout is fastest inside, outside there is only one
+        return out.contiguous()
+
+
+class Watched:
+    """A fast network that is compared with the exact one now and then, and given up when it is too far off.
+
+    Compared are the calls 0, 1, 3, 7 and so on; their answer is the exact one.
+
+    Args:
+        fast: in reduced precision.
+        exact: the network that it stands for.
+        bar: the largest difference, relative to the largest value.
+    """
+
+    def __init__(self, fast: Asked, exact: Asked, bar: float = AUTO_BAR) -> None:
+        self._fast, self._exact, self._bar = fast, exact, bar
+        self._calls, self._next = 0, 0
+        self.dtype = exact.dtype
+        self.given_up = False
+
+    def __call__(self, x: Tensor, t: Tensor, **cond: Any) -> Tensor:
+        if self.given_up:
+            return self._exact(x, t, **cond)
+        call, self._calls = self._calls, self._calls + 1
+        out = self._fast(*_rounded((x, t), self._fast.dtype), **_in(cond, self._fast.dtype))
+        if call < self._next:
+            return out.to(x.dtype)
+        self._next = 2 * call + 1
+        exact = self._exact(x, t, **cond)
+        # written so that nan gives up, too
+        near = (out.to(exact.dtype) - exact).abs().max() <= self._bar * exact.abs().max()
+        self.given_up = not bool(near)
+        return exact
+
+
+def ready(
+    network: nn.Module, dtype: torch.dtype | None, device: torch.device, precision: str, compile: str
+) -> Asked | Watched:
+    """A network as it is asked during a walk.
+
+    Args:
+        network: in eval mode; it is not changed.
+        dtype: of its parameters; None when it has none.
+        device: where it is.
+        precision: "float32" asks it as its weights are, with TF32 off; "bf16" rounds weights and activations, but not
+            norms' statistics and sums over layers; "auto" tries what is faster, compares as it goes, and takes what
+            stays within 1e-3.
+        compile: "off"; "step" for kernels made to measure by torch.compile; "graph" for one CUDA graph a shape.
+
+    Raises:
+        KernelError: for another word, or a graph without CUDA.
+    """
+    for what, given, known in (("precision", precision, Precision), ("compile", compile, Compile)):
+        if given not in get_args(known):
+            raise KernelError(f"{what}: expected {', '.join(get_args(known))}, got {given!r}")
+    if compile == "graph" and device.type != "cuda":
+        raise KernelError(f"compile: a graph needs a CUDA device, the model is on {device}; use off or step")
+    if dtype is None or precision == "float32" or dtype not in (torch.float32, torch.float64):
+        return _asked(network, dtype, device, compile)
+    if precision == "bf16":
+        return _asked(network, torch.bfloat16, device, compile)
+    exact = _asked(network, dtype, device, compile)
+    return Watched(_asked(network, faster, device, compile), exact) if (faster := _faster(device)) else exact
+
+
+def _asked(network: nn.Module, dtype: torch.dtype | None, device: torch.device, compile: str) -> Asked:
+    call: Callable[..., Tensor] = network
+    if dtype not in (None, torch.float64) and not isinstance(network, torch.jit.ScriptModule):
+        assert dtype is not None
+        call = twin(network, dtype, plain=compile == "step")
+    if compile == "step":
+        call = torch.compile(call, dynamic=False)
+    elif compile == "graph":
+        call = Graphed(call)
+    return Asked(call, dtype, _exact_products if device.type == "cuda" and dtype == torch.float32 else nullcontext)
+
+
+def _exact_products() -> AbstractContextManager[Any]:
+    """Convolutions without TF32, whose 10 bits are PyTorch's default on CUDA; products of matrices have it off."""
+    cudnn = torch.backends.cudnn
+    return cudnn.flags(
+        enabled=cudnn.enabled, benchmark=cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False
+    )
+
+
+def _faster(device: torch.device) -> torch.dtype | None:
+    """A reduced precision that this device computes faster in and that may stay within the bar; None for none."""
+    if device.type == "cuda":
+        # 10 bits against bfloat16's 7; what overflows becomes inf and is given up
+        return torch.float16
+    if device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return torch.bfloat16
+    return None
+
+
+def _rounded(tensors: tuple[Tensor, Tensor], dtype: torch.dtype | None) -> tuple[Tensor, Tensor]:
+    x, t = tensors
+    return x if dtype is None else x.to(dtype), t
+
+
+def _in(cond: dict[str, Any], dtype: torch.dtype | None) -> dict[str, Any]:
+    """Prepared tensors in the precision of the network that is asked."""
+    prepared = cond.get("prepared")
+    if prepared is None or dtype is None:
+        return cond
+    cast = {name: one.to(dtype) if one.is_floating_point() else one for name, one in prepared.items()}
+    return {**cond, "prepared": cast}

@@ -35,6 +35,15 @@ if TYPE_CHECKING:
 @click.option("--spacing", shell_complete=complete("spacings"), help="A name, with arguments: 'leading offset=1'.")
 @click.option("--guidance", type=float, help="Scale of classifier-free guidance; 1 is none.")
 @click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--batch", type=click.IntRange(min=1), help="At most so many are walked together.  [default: what memory holds]"
+)
+@click.option(
+    "--precision", type=click.Choice(["float32", "bf16", "auto"]), help="Of the network.  [default: the model's]"
+)
+@click.option(
+    "--compile", "compile_", type=click.Choice(["off", "step", "graph"]), help="Of its kernels.  [default: the model's]"
+)
 @click.option("--shape", help="Of one sample, where the config leaves it open: 3,64,64.")
 @starting.options
 @click.option("--device", help="cpu, cuda, ...  [default: the GPU when there is one]")
@@ -53,6 +62,9 @@ def command(
     spacing: str | None,
     guidance: float | None,
     seed: int,
+    batch: int | None,
+    precision: str | None,
+    compile_: str | None,
     shape: str | None,
     start: str | None,
     start_t: float | None,
@@ -101,6 +113,9 @@ def command(
         "spacing": spec_of(spacing),
         "guidance": guidance,
         "seed": seed,
+        "batch": batch,
+        "precision": precision,
+        "compile": compile_,
         "shape": size,
         **conditions,
     }

@@ -62,9 +62,7 @@ class ResidualLayer(nn.Module):
         gate, filtered = y.chunk(2, dim=1)
         y = self.output_projection(gate.sigmoid() * filtered.tanh())
         residual, skip = y.chunk(2, dim=1)
-        x = x + residual
-        x /= math.sqrt(2)
-        return x, skip
+        return (x + residual) / math.sqrt(2), skip
 
 
 class DiffNet(nn.Module):

@@ -67,7 +67,7 @@ def _form(module: nn.Module, dtype: torch.dtype, on_cpu: bool) -> type[nn.Module
         if _keeps_length(module):
             if on_cpu and dtype == torch.float32:
                 return WinogradConv1d if module.kernel_size == (3,) else None
-            return None if dtype in (torch.float32, torch.float64) else FrameConv
+            return FrameConv
     if type(module) is nn.Conv2d and _plain(module):
         if module.kernel_size == (1, 1) and module.stride == (1, 1) and module.padding == (0, 0):
             return PixelLinear

@@ -45,9 +45,7 @@ def parameters(factory: Factory) -> dict[str, Parameter]:
         RegistryError: the factory cannot be called by named arguments alone, or hides which ones it takes.
     """
     made = _default_factories(factory)
-    return {
-        name: one._replace(default=made[name]()) if name in made else one for name, one in _read(factory).items()
-    }
+    return {name: one._replace(default=made[name]()) if name in made else one for name, one in _read(factory).items()}
 
 
 @lru_cache(maxsize=1024)

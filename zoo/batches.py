@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from zoo.core.bound import Guidance
 from zoo.core.diffusion import Diffusion
 from zoo.core.errors import ShapeError, ZooError
 from zoo.core.grid import Grid
@@ -17,11 +18,11 @@ from zoo.core.noise import ByRow
 from zoo.core.sampler import Denoise, Moment, Noise, Sampler, walk
 from zoo.footprint import per_sample
 
-SHARE = 0.7
-"""Of the memory that is available: what a batch may take by the estimate. The rest is for scratch space of kernels."""
-
 _GROWTH = 10_000
 """No network holds so many times its input: where that would fit, nothing is estimated."""
+
+SURE = 2**30
+"""Bytes that there always are: where that many times the input fits into them, nobody looks how much there is."""
 
 
 class BatchError(ZooError, ValueError):
@@ -44,7 +45,8 @@ class Walk:
         rule: makes the steps.
         model: what is walked.
         bind: the model under conditions and guidance.
-        copies: rows that the guidance asks of the network at once for each sample.
+        guidance: what ``bind`` puts the model under.
+        precision: in which it has the network asked.
         conditions: tensors are (B, ...).
         x: (B, ...) the start.
         grid: the points.
@@ -54,7 +56,8 @@ class Walk:
     rule: Sampler[Any]
     model: Diffusion
     bind: Bind
-    copies: int
+    guidance: Sequence[Guidance]
+    precision: str
     conditions: Mapping[str, Any]
     x: Tensor
     grid: Grid
@@ -160,6 +163,15 @@ def _size(whole: Walk, batch: int | None) -> int:
     return max(1, _fitting(whole) if batch is None else min(batch, n))
 
 
+def allowed(device: torch.device) -> float:
+    """The bytes that a batch may take there by the estimate, which sees no scratch space of kernels.
+
+    A GPU's allocator finds use for what was freed: 70 % of what is available. The C library's, on the CPU, holds up to
+    half as much again as is alive, measured on networks for images: half of what is available.
+    """
+    return (0.7 if device.type == "cuda" else 0.5) * available(device)
+
+
 def _splits(whole: Walk) -> bool:
     """Whether a part of the samples is walked as it is with the others."""
     return isinstance(whole.noise, ByRow) and not whole.rule.all_at_once
@@ -177,16 +189,27 @@ def _reason(whole: Walk) -> str:
 def _fitting(whole: Walk) -> int:
     """As many as memory holds by the estimate, in parts of about one size."""
     n = len(whole.x)
-    if n < 2:
+    if n < 2 or _GROWTH * whole.x.nbytes < SURE:
         return n
     # less the results of all parts, which are joined in the end
-    room = SHARE * available(whole.x.device) - 2 * whole.x.nbytes
+    room = allowed(whole.x.device) - 2 * whole.x.nbytes
     if _GROWTH * whole.x.nbytes < room:
         return n
     one = _rows(whole.conditions, 0, 1)
-    fixed, each = per_sample(whole.model, whole.rule, whole.grid, whole.x[:1], one, copies=whole.copies)
+    copies = max((guidance.copies for guidance in whole.guidance), default=1)
+    fixed, each = per_sample(
+        whole.model, whole.rule, whole.grid, whole.x[:1], one, copies=copies, precision=whole.precision
+    )
+    each += sum(_held(guidance, whole.x[:1]) for guidance in whole.guidance)
     fitting = max(1, min(n, int((room - fixed) // max(1, each))))
     return -(-n // -(-n // fitting))
+
+
+def _held(guidance: Guidance, x: Tensor) -> int:
+    try:
+        return guidance.holds(x)
+    except Exception:  # a network of the user's may fail in any way where there are no numbers
+        return 0
 
 
 def _mark(walk: Walk) -> Callable[[], None] | None:

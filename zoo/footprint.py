@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from typing import Any, Literal, get_args
@@ -158,7 +158,14 @@ def footprints(
 
 
 def per_sample(
-    model: Diffusion, rule: Sampler[Any], grid: Grid, x: Tensor, cond: Mapping[str, Any], *, copies: int = 1
+    model: Diffusion,
+    rule: Sampler[Any],
+    grid: Grid,
+    x: Tensor,
+    cond: Mapping[str, Any],
+    *,
+    copies: int = 1,
+    precision: str = "float32",
 ) -> tuple[int, int]:
     """What a walk takes beside the weights: bytes whatever the batch, and bytes of each sample.
 
@@ -172,25 +179,35 @@ def per_sample(
         x: (1, ...) one sample's state.
         cond: its conditions, one row.
         copies: rows that the guidance asks of the network at once for each sample.
+        precision: of the network's arithmetic, as ``zoo.sample`` takes it.
     """
-    own, counts = _own(model, cond), Counts(0, 0, 0)
-    # a function may do anything, such as count its calls
-    if not isinstance(model.denoiser, Callback):
-        labels, kernels = _labels(model, rule, grid), _kernels(model, x.device.type)
-        shapes = tuple((name, value.shape) for name, value in own.items())
-        key = (x.shape, x.dtype, shapes, copies, len(labels), model.dtype, kernels)
-        kept = _known.setdefault(model.denoiser, {})
-        if key not in kept:
-            try:
-                kept[key] = count(
-                    model.denoiser, x, own, copies, labels=labels, dtype=model.dtype or x.dtype, kernels=kernels
-                )
-            except Exception:  # a network that looks at its numbers may fail in any way where there are none
-                kept[key] = counts
-        counts = kept[key]
+    own, labels, full = _own(model, cond), _labels(model, rule, grid), model.dtype or x.dtype
+    # auto asks in both
+    dtypes = {"float32": [full], "bf16": [torch.bfloat16]}.get(precision, [full, torch.bfloat16])
+    each = [_network(model, x, own, copies, labels, full if model.dtype is None else dtype) for dtype in dtypes]
+    kernels, prepared, activations = (max(counts) for counts in zip(*each, strict=True))
     conditions = _held(copies) * sum(value.nbytes for value in own.values())
     state = round(_states(model, rule, grid, copies) * x.nbytes)
-    return counts.kernels, counts.prepared + counts.activations + conditions + state
+    return kernels, prepared + activations + conditions + state
+
+
+def _network(
+    model: Diffusion, x: Tensor, cond: Mapping[str, Tensor], copies: int, labels: Sequence[float], dtype: torch.dtype
+) -> Counts:
+    """The counts of a network for one sample, kept for as long as it lives; nothing where it cannot be counted."""
+    if isinstance(model.denoiser, Callback):
+        # may do anything, such as count its calls
+        return Counts(0, 0, 0)
+    kernels = _kernels(model, x.device.type) if dtype == model.dtype else x.device.type
+    shapes = tuple((name, value.shape) for name, value in cond.items())
+    key = (x.shape, x.dtype, shapes, copies, len(labels), model.dtype, dtype, kernels)
+    kept = _known.setdefault(model.denoiser, {})
+    if key not in kept:
+        try:
+            kept[key] = count(model.denoiser, x, cond, copies, labels=labels, dtype=dtype, kernels=kernels)
+        except Exception:  # a network that looks at its numbers may fail in any way where there are none
+            kept[key] = Counts(0, 0, 0)
+    return kept[key]
 
 
 def usual_conditions(model: Diffusion, shape: tuple[int, ...]) -> dict[str, Tensor]:

@@ -219,8 +219,7 @@ def _begun(
             asked.append(_network(model, *how))
         return model.bind(guidance=wrappers, network=asked[0], points=points if ahead else (), **conditions)
 
-    copies = max((wrapper.copies for wrapper in wrappers), default=1)
-    return Walk(rule, model, bind, copies, conditions, x, grid, source)
+    return Walk(rule, model, bind, wrappers, how[0], conditions, x, grid, source)
 
 
 def _network(model: Diffusion, precision: str, compile: str) -> Network:

@@ -48,6 +48,9 @@ def test_what_a_card_holds(card_of, tmp_path):
         "yardsticks",
         "learning",
         "startup",
+        "memory",
+        "bars",
+        "fewer",
     }
     assert tree["hardware"].keys() == {"device", "cpu", "cores", "threads", "memory_gib", "gpu", "system"}
     assert tree["hardware"]["threads"] == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,6 +49,15 @@ def test_a_folder_does_not_hide_the_config_of_its_name(zoo: Zoo, tmp_path: Path)
     [
         (["sampler=plms"], "name a config before 'sampler=plms', such as ddpm-cifar10"),
         (["tiny-unet", "--shape", "3,8,8"], "--shape belongs to --layers"),
+        (["tiny-unet", "--guided"], "--guided belongs to --batch"),
+        (
+            ["tiny-unet", "--batch", "2", "--guided"],
+            "guided: this network takes no conditions that it could be guided by",
+        ),
+        (
+            ["tiny-adm-classifier", "--batch", "2"],
+            "describe needs a model to tell what sampling holds: a bare denoiser has no sampler",
+        ),
         (["a.pt", "--layers"], "a.pt: cannot be read: no such file or directory"),
         (["tiny-unet", "tiny-unet", "tiny-unet", "--layers"], "--layers compares two models, got 3"),
         (
@@ -79,3 +89,30 @@ def test_other_peoples_weights_are_sent_to_convert(zoo: Zoo, tmp_path: Path, ver
         "error: ckpt.pth: is not a safetensors file; it looks like a zip archive, such as torch.save writes\n"
         "    'zoo convert' makes a model of other people's weights\n"
     )
+
+
+def test_the_memory_of_a_batch_stands_below_the_table(zoo: Zoo) -> None:
+    lines = zoo("show", "tiny-diffnet", "--batch", "4", "--guided").out.splitlines()
+    title = lines.index(
+        "tiny-diffnet: memory of sampling 4 together, the network asked about 8 rows at once, "
+        + ("cuda" if torch.cuda.is_available() else "cpu")
+    )
+    assert lines[title + 1].split() == ["held", "float32", "bf16"]
+    parts = [line.split("  ")[0] for line in lines[title + 2 :] if line]
+    assert parts[0] == "weights"
+    assert {"conditions", "state of the sampler", "activations of the network"} < set(parts)
+    assert parts[-2] == "total"
+    assert re.fullmatch(
+        r"a batch may take [\d.]+ MiB here beside the weights: this one (fits|is walked in parts.*)", lines[-1]
+    )
+
+
+def test_the_memory_of_two_models_and_for_programs(zoo: Zoo) -> None:
+    out = zoo("show", "tiny-unet", "tiny-unet", "sampler=plms", "--batch", "4", "--json").out
+    both = json.loads(out)
+    ddim, plms = (both[side]["memory"][0] for side in "ab")
+    assert ddim["activations"] == plms["activations"]
+    assert ddim["state"] < plms["state"]
+    assert "memory" not in json.loads(zoo("show", "tiny-unet", "--layers", "--json").out)
+    text = zoo("show", "tiny-unet", "tiny-unet", "sampler=plms", "--batch", "4").out
+    assert text.count("memory of sampling 4 together") == 2

@@ -21,8 +21,12 @@ if TYPE_CHECKING:
 @click.argument("names", nargs=-1, required=True, shell_complete=complete("models"))
 @click.option("--layers", is_flag=True, help="How the size comes about, level by level; two names stand side by side.")
 @click.option("--shape", help="Of one sample, where the config leaves it open: 128,860.")
+@click.option("--batch", type=click.IntRange(min=1), help="Of --layers: the memory that sampling so many takes, too.")
+@click.option("--guided", is_flag=True, help="Of --batch: under classifier-free guidance, which doubles the batch.")
 @click.option("--json", "json_", is_flag=True, help="For programs.")
-def command(names: tuple[str, ...], layers: bool, shape: str | None, json_: bool) -> None:
+def command(
+    names: tuple[str, ...], layers: bool, shape: str | None, batch: int | None, guided: bool, json_: bool
+) -> None:
     """A config in full, with every default; or how the size of a model comes about.
 
     NAMES are configs, YAML files or files of weights; key=value changes the one before it. Several are compared, and
@@ -31,14 +35,17 @@ def command(names: tuple[str, ...], layers: bool, shape: str | None, json_: bool
     \b
     zoo show ddpm-cifar10
     zoo show ddpm-cifar10 --layers
+    zoo show diffnet-128mel --shape 128,860 --batch 16
     zoo show ddpm-cifar10 ddpm-celeba-64 --layers
     zoo show ddpm-cifar10 ddpm-cifar10 denoiser.channel_mult=[1,2,4] --layers
     """
     asked = _asked(names)
     titles = [" ".join((model, *changes)) for model, changes in asked]
     trees = [_tree(model, changes) for model, changes in asked]
-    if layers:
-        _layers(titles, trees, shape, json_)
+    if guided and batch is None:
+        raise click.UsageError("--guided belongs to --batch")
+    if layers or batch is not None:
+        _layers(titles, trees, shape, {"batch": batch, "guided": guided or None}, json_)
     elif shape is not None:
         raise click.UsageError("--shape belongs to --layers")
     elif json_:
@@ -102,7 +109,14 @@ def _leaves(path: str, value: Any) -> Iterator[tuple[str, str]]:
         yield path, value if isinstance(value, str) else json.dumps(value)
 
 
-def _layers(titles: Sequence[str], trees: Sequence[dict[str, Any]], shape: str | None, json_: bool) -> None:
+def _layers(
+    titles: Sequence[str],
+    trees: Sequence[dict[str, Any]],
+    shape: str | None,
+    sampled: Mapping[str, Any],
+    json_: bool,
+) -> None:
+    from zoo.core.device import usable
     from zoo.description import compare, describe
     from zoo.factory import make
 
@@ -112,17 +126,23 @@ def _layers(titles: Sequence[str], trees: Sequence[dict[str, Any]], shape: str |
         if shape is None and (tree.get("shape") is None or None in tree["shape"]):
             raise click.UsageError(f"{title} leaves the shape of a sample open: add --shape, such as --shape 128,860")
     size = shape_of(shape)
-    tables = [describe(make(tree, empty=True), size, name=title) for title, tree in zip(titles, trees, strict=True)]
+    how = {**sampled, "device": usable(None).type} if sampled["batch"] else {}
+    tables = [
+        describe(make(tree, empty=True), size, name=title, **how) for title, tree in zip(titles, trees, strict=True)
+    ]
     if len(tables) == 2:
         both = compare(*tables)
         if json_:
             as_json(both.to_dict())
         else:
             _side_by_side(both)
+            for one in tables:
+                _memory(one)
     elif json_:
         as_json(tables[0].to_dict())
     else:
         _alone(tables[0])
+        _memory(tables[0])
 
 
 def _alone(one: Description) -> None:
@@ -131,6 +151,23 @@ def _alone(one: Description) -> None:
     rows = [row.cells() for row in one.rows]
     title = f"{one.name}: one sample of {' x '.join(map(str, one.shape))}, memory in float32"
     table(title, HEADER, [*rows, ("",) * len(HEADER), one.total.cells()], right=range(2, len(HEADER)))
+
+
+def _memory(one: Description) -> None:
+    """What sampling holds, and what this machine has for it."""
+    if not one.memory:
+        return
+    from zoo.batches import allowed
+    from zoo.core.device import usable
+    from zoo.description import memory_table, mib
+
+    (title,), head, *rows, total = memory_table(one.memory)
+    click.echo()
+    table(f"{one.name}: {title}", head, [*rows, ("",) * len(head), total], right=range(1, len(head)))
+    room = int(allowed(usable(None)))
+    fits = one.memory[0].total - one.memory[0].weights <= room
+    told = "fits" if fits else "is walked in parts, with the same results"
+    click.echo(f"a batch may take {mib(room)} here beside the weights: this one {told}")
 
 
 def _side_by_side(both: SideBySide) -> None:

@@ -255,6 +255,10 @@ class Guidance(ABC):
             model: the bare model, for raw outputs with and without conditions.
         """
 
+    def holds(self, x: Tensor) -> int:
+        """Bytes that it holds at its peak for one sample, x: (1, ...), beside what the model's network does."""
+        return 0
+
 
 def guided(model: Bound, guidance: Guidance | Sequence[Guidance] | None) -> Denoise:
     """The model under one guidance, several, or none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -35,10 +36,16 @@ class AutoGuidance(Guidance):
         if not math.isfinite(self.scale):
             raise ValueError(f"scale must be finite, got {self.scale:g}")
 
+    @cached_property
+    def _weak(self) -> Diffusion:
+        """Read once, however many parts a batch has."""
+        weak: Diffusion = load(self.model) if isinstance(self.model, str) else self.model
+        return weak
+
     def __call__(self, denoise: Denoise, model: Bound) -> Denoise:
         if self.scale == 1:
             return denoise
-        weak = load(self.model) if isinstance(self.model, str) else self.model
+        weak = self._weak
         asked = weak.eval().bind(**model.cond)
 
         def guide(x_t: Tensor, at: GridPoint, /) -> Prediction:

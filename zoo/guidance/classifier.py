@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import torch
@@ -14,6 +15,7 @@ from zoo.core.grid import GridPoint
 from zoo.core.parameterization import Prediction
 from zoo.core.sampler import Denoise
 from zoo.loading import load
+from zoo.tracing import trace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +39,21 @@ class Classifier(Guidance):
         if not math.isfinite(self.scale):
             raise ValueError(f"scale must be finite, got {self.scale:g}")
 
+    @cached_property
+    def _network(self) -> nn.Module:
+        """Read once, however many parts a batch has."""
+        network: nn.Module = load(self.model) if isinstance(self.model, str) else self.model
+        return network
+
+    def holds(self, x: Tensor) -> int:
+        """What the gradient needs."""
+        return trace(self._network, tuple(x.shape[1:]), {}, {}).saved_bytes.total()
+
     def __call__(self, denoise: Denoise, model: Bound) -> Denoise:
         labels = model.given.get("labels")
         if labels is None:
             raise ConditionError("guidance: the classifier needs to know what to look for: pass labels=...")
-        network = load(self.model) if isinstance(self.model, str) else self.model
-        network.eval()
+        network = self._network.eval()
 
         def guide(x_t: Tensor, at: GridPoint, /) -> Prediction:
             raw = denoise(x_t, at)

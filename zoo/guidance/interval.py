@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor
@@ -39,15 +40,18 @@ class Interval(Guidance):
     @property
     def splits(self) -> bool:  # type: ignore[override]  # the other one decides
         """Whether the other one gives x_0 and eps that do not belong together."""
-        return self._inner().splits
+        return self._inner.splits
 
     @property
     def copies(self) -> int:  # type: ignore[override]  # the other one decides
         """As many as the other one asks for."""
-        return self._inner().copies
+        return self._inner.copies
+
+    def holds(self, x: Tensor) -> int:
+        return self._inner.holds(x)
 
     def __call__(self, denoise: Denoise, model: Bound) -> Denoise:
-        inside = self._inner()(denoise, model)
+        inside = self._inner(denoise, model)
 
         def chosen(at: GridPoint) -> Denoise:
             return inside if self.low < at.nsr <= self.high else denoise
@@ -64,6 +68,7 @@ class Interval(Guidance):
 
         return guide
 
+    @cached_property
     def _inner(self) -> Guidance:
         built: Guidance = guidances.build(self.guidance, path="guidance.guidance")
         return built

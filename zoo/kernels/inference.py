@@ -28,7 +28,7 @@ class Asked:
     """A network ready for a walk: call it as the network itself.
 
     Attributes:
-        dtype: what it takes and computes in; None for a network that takes anything.
+        dtype: what it computes in, and x is cast to; None for a network that takes anything.
     """
 
     def __init__(
@@ -40,6 +40,8 @@ class Asked:
         self._call, self.dtype, self._context = call, dtype, context
 
     def __call__(self, x: Tensor, t: Tensor, **cond: Any) -> Tensor:
+        if self.dtype is not None and x.dtype != self.dtype:
+            x, cond = x.to(self.dtype), _in(cond, self.dtype)
         with self._context():
             out = self._call(x, t, **cond)
         # whatever layout is fastest inside, outside there is only one
@@ -67,7 +69,7 @@ class Watched:
         if self.given_up:
             return self._exact(x, t, **cond)
         call, self._calls = self._calls, self._calls + 1
-        out = self._fast(*_rounded((x, t), self._fast.dtype), **_in(cond, self._fast.dtype))
+        out = self._fast(x, t, **cond)
         if call < self._next:
             return out.to(x.dtype)
         self._next = 2 * call + 1
@@ -93,17 +95,19 @@ def ready(
         compile: "off"; "step" for kernels made to measure by torch.compile; "graph" for one CUDA graph a shape.
 
     Raises:
-        KernelError: for another word, or a graph without CUDA.
+        KernelError: for another word, a graph without CUDA, or bf16 for a network without weights.
     """
     for what, given, known in (("precision", precision, Precision), ("compile", compile, Compile)):
         if given not in get_args(known):
             raise KernelError(f"{what}: expected {', '.join(get_args(known))}, got {given!r}")
     if compile == "graph" and device.type != "cuda":
         raise KernelError(f"compile: a graph needs a CUDA device, the model is on {device}; use off or step")
-    if dtype is None or precision == "float32" or dtype not in (torch.float32, torch.float64):
-        return _asked(network, dtype, device, compile)
     if precision == "bf16":
+        if dtype is None:
+            raise KernelError("precision: a network without weights computes in what it is given; leave bf16 out")
         return _asked(network, torch.bfloat16, device, compile)
+    if precision == "float32" or dtype not in (torch.float32, torch.float64):
+        return _asked(network, dtype, device, compile)
     exact = _asked(network, dtype, device, compile)
     return Watched(_asked(network, faster, device, compile), exact) if (faster := _faster(device)) else exact
 
@@ -153,15 +157,9 @@ def _faster(device: torch.device) -> torch.dtype | None:
     return None
 
 
-def _rounded(tensors: tuple[Tensor, Tensor], dtype: torch.dtype | None) -> tuple[Tensor, Tensor]:
-    x, t = tensors
-    return x if dtype is None else x.to(dtype), t
-
-
-def _in(cond: dict[str, Any], dtype: torch.dtype | None) -> dict[str, Any]:
-    """Prepared tensors in the precision of the network that is asked."""
-    prepared = cond.get("prepared")
-    if prepared is None or dtype is None:
+def _in(cond: dict[str, Any], dtype: torch.dtype) -> dict[str, Any]:
+    """Prepared tensors in the precision of the network that is asked; networks cast their conditions themselves."""
+    if (prepared := cond.get("prepared")) is None:
         return cond
     cast = {name: one.to(dtype) if one.is_floating_point() else one for name, one in prepared.items()}
     return {**cond, "prepared": cast}

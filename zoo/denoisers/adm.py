@@ -7,6 +7,7 @@ names of ``unet``; the importers rename the original's, and split its fused q, k
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 
 from zoo.core.errors import ArgumentValueError, ShapeError
 from zoo.layers.adm import Blocks, Embedding, Resample, zeroed
+from zoo.layers.ahead import Ahead, TimeProjection, all_ahead, apart, number
 from zoo.layers.inputs import check_images, check_labels
 from zoo.layers.levels import Section, attention_levels, level_widths
 from zoo.layers.resampling import pad_to_multiple, padded_size
@@ -130,8 +132,21 @@ class ADM(nn.Module):
         self.norm_out = make.norm(widths[0])
         self.conv_out = nn.Conv2d(widths[0], out_channels, kernel_size=3, padding=1)
         zeroed(self, self.conv_out)
+        self._time_widths = number(self, TimeProjection)
 
-    def forward(self, x: Tensor, t: Tensor, *, labels: Tensor | None = None, low_res: Tensor | None = None) -> Tensor:
+    def prepare_times(self, times: Tensor, *, labels: Tensor | None = None) -> dict[str, Tensor]:
+        """Every block's projection of time and class, a row for each of (R,) times: (R, sum of widths)."""
+        return {"time": all_ahead(self, TimeProjection, self.temb(times, labels, self.conv_in.weight.dtype))}
+
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor,
+        *,
+        labels: Tensor | None = None,
+        low_res: Tensor | None = None,
+        prepared: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
         """The network's output, read by a parameterization.
 
         A side that 2^(levels - 1) does not divide is padded on the right or at the bottom (mirrored where it is long
@@ -144,6 +159,7 @@ class ADM(nn.Module):
             labels: (B,) classes 0..classes-1, -1 for no class; None for no class at all.
             low_res: (B, low_res_channels, h, w) the image to be enlarged, in the range of x, which is brought to x's
                 size bilinearly.
+            prepared: what ``prepare_times`` made of t and the conditions, a row of it for each sample or one for all.
 
         Returns:
             (B, out_channels, H, W).
@@ -156,7 +172,11 @@ class ADM(nn.Module):
         check_images("ADM", x, t, self.in_channels)
         check_labels("ADM", labels, len(x), self.classes)
         height, width = x.shape[2:]
-        time = self.temb(t.expand(len(x)), labels, x.dtype)
+        time: Tensor | Ahead
+        if prepared is None:
+            time = self.temb(t.expand(len(x)), labels, x.dtype)
+        else:
+            time = apart(prepared["time"], self._time_widths)
         h = self.conv_in(pad_to_multiple(self._beside(x, low_res), 2 ** (len(self.down) - 1)))
         skips = [h]
         for level in self.down:

@@ -6,6 +6,7 @@ of 64 channels. Where all maps have 128 channels or more it is ADM's network; na
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.core.errors import ArgumentValueError
+from zoo.layers.ahead import Ahead, TimeProjection, all_ahead, apart, number
 from zoo.layers.edm import (
     Embedding,
     SinusoidalEmbedding,
@@ -145,6 +147,7 @@ class DhariwalUNet(nn.Module):
         self.norm_out = norm(widths[0])
         self.conv_out = nn.Conv2d(widths[0], out_channels, kernel_size=3, padding=1)
         self._draw()
+        self._time_widths = number(self, TimeProjection)
 
     def _draw(self) -> None:
         """The first weights: PyTorch's own, classes from N(0, 1), and zeros wherever a branch ends."""
@@ -161,7 +164,21 @@ class DhariwalUNet(nn.Module):
         if self.temb.label is not None:
             nn.init.normal_(self.temb.label.weight)
 
-    def forward(self, x: Tensor, t: Tensor, *, labels: Tensor | None = None, augment: Tensor | None = None) -> Tensor:
+    def prepare_times(
+        self, times: Tensor, *, labels: Tensor | None = None, augment: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Every block's projection of noise, class and augmentation, for (R,) times: (R, sum of widths)."""
+        return {"time": all_ahead(self, TimeProjection, self.temb(times, labels, augment, self.conv_in.weight.dtype))}
+
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor,
+        *,
+        labels: Tensor | None = None,
+        augment: Tensor | None = None,
+        prepared: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
         """The network's output, read by a parameterization.
 
         A side that 2^(levels - 1) does not divide is padded on the right or at the bottom (mirrored where it is long
@@ -174,6 +191,7 @@ class DhariwalUNet(nn.Module):
             labels: (B,) classes 0..classes-1, -1 for no class; or (B, classes) vectors, one-hot or any other, zeros for
                 no class; None for no class at all.
             augment: (B, augment_channels) what was done to the images; None, as zeros, for nothing.
+            prepared: what ``prepare_times`` made of t and the conditions, a row of it for each sample or one for all.
 
         Returns:
             (B, out_channels, H, W).
@@ -186,7 +204,11 @@ class DhariwalUNet(nn.Module):
         check_images("DhariwalUNet", x, t, self.in_channels)
         check_conditions("DhariwalUNet", labels, augment, len(x), self.temb)
         height, width = x.shape[2:]
-        time = self.temb(t.expand(len(x)), labels, augment, x.dtype)
+        time: Tensor | Ahead
+        if prepared is None:
+            time = self.temb(t.expand(len(x)), labels, augment, x.dtype)
+        else:
+            time = apart(prepared["time"], self._time_widths)
         skips = [self.conv_in(pad_to_multiple(x, 2 ** (len(self.down) - 1)))]
         for level in self.down:
             skips += level(skips[-1], time)

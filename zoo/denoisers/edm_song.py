@@ -8,6 +8,7 @@ is added to the maps, or put together on the way up from what every level says o
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.core.errors import ArgumentValueError
+from zoo.layers.ahead import Ahead, TimeProjection, all_ahead, apart, number
 from zoo.layers.edm import (
     Embedding,
     FourierEmbedding,
@@ -197,6 +199,7 @@ class SongUNet(nn.Module):
         self.norm_out = norm(widths[0])
         self.conv_out = nn.Conv2d(widths[0], out_channels, kernel_size=3, padding=1)
         self._draw()
+        self._time_widths = number(self, TimeProjection)
 
     def _draw(self) -> None:
         """The first weights: Xavier's, zero biases, and next to nothing wherever a branch ends."""
@@ -216,7 +219,21 @@ class SongUNet(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
-    def forward(self, x: Tensor, t: Tensor, *, labels: Tensor | None = None, augment: Tensor | None = None) -> Tensor:
+    def prepare_times(
+        self, times: Tensor, *, labels: Tensor | None = None, augment: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Every block's projection of noise, class and augmentation, for (R,) times: (R, sum of widths)."""
+        return {"time": all_ahead(self, TimeProjection, self.temb(times, labels, augment, self.conv_in.weight.dtype))}
+
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor,
+        *,
+        labels: Tensor | None = None,
+        augment: Tensor | None = None,
+        prepared: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
         """The network's output, read by a parameterization.
 
         A side that 2^(levels - 1) does not divide is padded on the right or at the bottom (mirrored where it is long
@@ -229,6 +246,7 @@ class SongUNet(nn.Module):
             labels: (B,) classes 0..classes-1, -1 for no class; or (B, classes) vectors, one-hot or any other, zeros for
                 no class; None for no class at all.
             augment: (B, augment_channels) what was done to the images; None, as zeros, for nothing.
+            prepared: what ``prepare_times`` made of t and the conditions, a row of it for each sample or one for all.
 
         Returns:
             (B, out_channels, H, W).
@@ -241,7 +259,11 @@ class SongUNet(nn.Module):
         check_images("SongUNet", x, t, self.in_channels)
         check_conditions("SongUNet", labels, augment, len(x), self.temb)
         height, width = x.shape[2:]
-        time = self.temb(t.expand(len(x)), labels, augment, x.dtype)
+        time: Tensor | Ahead
+        if prepared is None:
+            time = self.temb(t.expand(len(x)), labels, augment, x.dtype)
+        else:
+            time = apart(prepared["time"], self._time_widths)
         image = pad_to_multiple(x, 2 ** (len(self.down) - 1))
         skips = [self.conv_in(image)]
         for i, level in enumerate(self.down):

@@ -13,6 +13,7 @@ attention for the second, is concatenated to the input of its mirror on the way 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.core.errors import ArgumentValueError, ShapeError
+from zoo.layers.ahead import Ahead, TimeProjection, all_ahead, apart, number
 from zoo.layers.embeddings import sinusoidal_embedding
 from zoo.layers.inputs import check_images
 from zoo.layers.levels import Section
@@ -48,7 +50,7 @@ class Block(nn.Module):
     ) -> None:
         super().__init__()
         norm = RMSNorm if norm_groups is None else partial(GroupNorm, norm_groups)
-        self.time = nn.Linear(time_width, 2 * out_channels)
+        self.time = TimeProjection(time_width, 2 * out_channels)
         self.conv_1 = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
         self.norm_1 = norm(out_channels)
         self.dropout = nn.Dropout(dropout)
@@ -56,8 +58,8 @@ class Block(nn.Module):
         self.norm_2 = norm(out_channels)
         self.shortcut = nn.Conv2d(in_channels, out_channels, kernel_size=1) if in_channels != out_channels else None
 
-    def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        """x: (B, in_channels, H, W), time: (B, time_width) -> (B, out_channels, H, W)."""
+    def forward(self, x: Tensor, time: Tensor | Ahead) -> Tensor:
+        """x: (B, in_channels, H, W), time: (B, time_width), or its projections -> (B, out_channels, H, W)."""
         scale, shift = self.time(time)[:, :, None, None].chunk(2, dim=1)
         h = self.dropout(F.silu(self.norm_1(self.conv_1(x)) * (scale + 1) + shift))
         h = F.silu(self.norm_2(self.conv_2(h)))
@@ -86,7 +88,7 @@ class Level(nn.Module):
 class DownLevel(Level):
     """A level on the way down: both maps are kept."""
 
-    def forward(self, h: Tensor, time: Tensor, skips: list[Tensor]) -> Tensor:
+    def forward(self, h: Tensor, time: Tensor | Ahead, skips: list[Tensor]) -> Tensor:
         """h: (B, C, H, W); appends two maps to ``skips``."""
         skips.append(self.block_1(h, time))
         skips.append(self.attention(self.block_2(skips[-1], time)))
@@ -96,7 +98,7 @@ class DownLevel(Level):
 class UpLevel(Level):
     """A level on the way up: each block is given one map back."""
 
-    def forward(self, h: Tensor, time: Tensor, skips: list[Tensor]) -> Tensor:
+    def forward(self, h: Tensor, time: Tensor | Ahead, skips: list[Tensor]) -> Tensor:
         """h: (B, C, H, W); takes two maps off the end of ``skips``."""
         h = self.block_1(torch.cat([h, skips.pop()], dim=1), time)
         h = self.attention(self.block_2(torch.cat([h, skips.pop()], dim=1), time))
@@ -232,6 +234,7 @@ class LucidUNet(nn.Module):
         self.mid_2 = block(width, width)
         self.last = block(2 * stem_channels, stem_channels)
         self.conv_out = nn.Conv2d(stem_channels, out_channels, kernel_size=1)
+        self._time_widths = number(self, TimeProjection)
 
     def _check(self, in_channels: int, out_channels: int, stem_channels: int, norm_groups: int | None) -> None:
         """Whether all widths and counts are positive, and the groups divide the widths."""
@@ -255,7 +258,18 @@ class LucidUNet(nn.Module):
                         f"{_nearest(odd[0], norm_groups)}"
                     )
 
-    def forward(self, x: Tensor, t: Tensor, *, self_cond: Tensor | None = None) -> Tensor:
+    def prepare_times(self, times: Tensor) -> dict[str, Tensor]:
+        """Every block's projection of the time, a row for each of (R,) times: (R, sum of widths)."""
+        return {"time": all_ahead(self, TimeProjection, self.time(times, self.stem.weight.dtype))}
+
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor,
+        *,
+        self_cond: Tensor | None = None,
+        prepared: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
         """The network's output, read by a parameterization.
 
         A side that 2^(levels - 1) does not divide is padded on the right or at the bottom (mirrored where it
@@ -267,6 +281,7 @@ class LucidUNet(nn.Module):
                 whatever the dtype of the parameters, in float64 when they are.
             self_cond: like x, an earlier estimate of x_0; None for none, which a self-conditioned network sees as
                 zeros.
+            prepared: what ``prepare_times`` made of t and the conditions, a row of it for each sample or one for all.
 
         Returns:
             (B, out_channels, H, W).
@@ -277,7 +292,8 @@ class LucidUNet(nn.Module):
         """
         check_images("LucidUNet", x, t, self.in_channels)
         height, width = x.shape[2:]
-        time = self.time(t.expand(len(x)), x.dtype)
+        time: Tensor | Ahead
+        time = self.time(t.expand(len(x)), x.dtype) if prepared is None else apart(prepared["time"], self._time_widths)
         stem = self.stem(pad_to_multiple(self._seen(x, self_cond), 2 ** (len(self.down) - 1)))
         h, skips = stem, list[Tensor]()
         for level in self.down:

@@ -7,12 +7,14 @@ numbers in these names count modules without parameters as well.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, cast
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.core.errors import ArgumentValueError
+from zoo.layers.ahead import Ahead, CondProjection, all_ahead, apart, number
 from zoo.layers.frames import FrameShape, embed_step, hide, odd, positive
 from zoo.layers.levels import Section
 
@@ -79,17 +81,26 @@ class ConvModule(nn.Module):
         return dropout(narrow(activation(conv(hide(h, past)))))  # type: ignore[no-any-return]
 
 
+class StepProjection(CondProjection):
+    """A layer's 1x1 convolution of the embedded time, which is a single frame."""
+
+
 class LynxLayer(nn.Module):
     """x + module(x + W_c cond + W_t step); when strong, x + W_c cond goes on in place of x."""
 
     def __init__(self, channels: int, cond_channels: int, convmodule: ConvModule) -> None:
         super().__init__()
-        self.diffusion_projection = nn.Conv1d(channels, channels, kernel_size=1)
-        self.conditioner_projection = nn.Conv1d(cond_channels, channels, kernel_size=1)
+        self.diffusion_projection = StepProjection(channels, channels)
+        self.conditioner_projection = CondProjection(cond_channels, channels)
         self.convmodule = convmodule
 
-    def forward(self, x: Tensor, step: Tensor, cond: Tensor, past: Tensor | None, strong: bool) -> Tensor:
-        """x: (B, C, T), step: (B, C, 1), cond: (B, H, T), past: (B, 1, T) -> (B, C, T)."""
+    def forward(
+        self, x: Tensor, step: Tensor | Ahead, cond: Tensor | Ahead, past: Tensor | None, strong: bool
+    ) -> Tensor:
+        """x: (B, C, T), step: (B, C, 1), cond: (B, H, T), past: (B, 1, T) -> (B, C, T).
+
+        In place of step and cond may stand what every layer makes of them.
+        """
         told = x + self.conditioner_projection(cond)
         h = self.convmodule(told + self.diffusion_projection(step), past)
         return (told if strong else x) + h  # type: ignore[no-any-return]
@@ -150,10 +161,34 @@ class LYNXNet(nn.Module):
         )
         self.norm = nn.LayerNorm(channels)
         self.output_projection = nn.Conv1d(channels, self.frames.channels, kernel_size=1)
+        number(self, StepProjection)
+        for i, layer in enumerate(self.residual_layers):
+            cast(LynxLayer, layer).conditioner_projection.number = i
         nn.init.kaiming_normal_(self.input_projection.weight)
         nn.init.zeros_(self.output_projection.weight)
 
-    def forward(self, x: Tensor, t: Tensor, *, cond: Tensor | None = None, lengths: Tensor | None = None) -> Tensor:
+    def prepare_cond(self, *, cond: Tensor | None = None, lengths: Tensor | None = None) -> dict[str, Tensor]:
+        """Every layer's projection of the condition: `cond.i`, (B, C, T) each; nothing without a condition."""
+        if cond is None:
+            return {}
+        cond = self.frames.condition(cond.to(self.norm.weight.dtype), lengths)
+        layers = (cast(LynxLayer, layer) for layer in self.residual_layers)
+        return {f"cond.{i}": layer.conditioner_projection.ahead(cond) for i, layer in enumerate(layers)}
+
+    def prepare_times(self, times: Tensor) -> dict[str, Tensor]:
+        """Every layer's projection of the step, for (R,) times: (R, layers C, 1)."""
+        step = self.diffusion_embedding(embed_step(times, self.channels, self.norm.weight.dtype))
+        return {"step": all_ahead(self, StepProjection, step[:, :, None])}
+
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor,
+        *,
+        cond: Tensor | None = None,
+        lengths: Tensor | None = None,
+        prepared: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
         """The network's output, read by a parameterization.
 
         Args:
@@ -162,6 +197,7 @@ class LYNXNet(nn.Module):
             cond: (B, H, T), one column a frame; None for zeros.
             lengths: (B,) frames of each item, 1..T, for a batch whose items were padded on the right. Each
                 then has the output that it has alone, and zeros behind its end. None takes padding for mel.
+            prepared: what the two methods above made of t and cond; rows of one serve the whole batch.
 
         Returns:
             Of the shape of x.
@@ -171,12 +207,18 @@ class LYNXNet(nn.Module):
             ArgumentValueError: when a length (on the CPU) is not 1..T.
         """
         batch = self.frames.read(x, t, cond, lengths)
-        step = self.diffusion_embedding(embed_step(batch.t, self.channels, x.dtype))[:, :, None]
+        ready, count = prepared or {}, len(self.residual_layers)
+        step: Tensor | Ahead
+        if "step" in ready:
+            step = apart(ready["step"], [self.channels] * count)
+        else:
+            step = self.diffusion_embedding(embed_step(batch.t, self.channels, x.dtype))[:, :, None]
+        told = tuple(ready[f"cond.{i}"] for i in range(count)) if "cond.0" in ready else batch.cond
         h = self.input_projection(batch.x)
         if not self.strong_cond:
             h = F.gelu(h)
         for layer in self.residual_layers:
-            h = layer(h, step, batch.cond, batch.past, self.strong_cond)
+            h = layer(h, step, told, batch.past, self.strong_cond)
         h = self.norm(h.transpose(1, 2)).transpose(1, 2)
         return self.frames.write(self.output_projection(h), batch.past)
 
@@ -284,7 +326,25 @@ class LYNXNet2(nn.Module):
         nn.init.kaiming_normal_(self.input_projection.weight)
         nn.init.zeros_(self.output_projection.weight)
 
-    def forward(self, x: Tensor, t: Tensor, *, cond: Tensor | None = None, lengths: Tensor | None = None) -> Tensor:
+    def prepare_cond(self, *, cond: Tensor | None = None, lengths: Tensor | None = None) -> dict[str, Tensor]:
+        """The projection of the condition: (B, T, C); nothing without a condition."""
+        if cond is None:
+            return {}
+        return {"cond": self._told(self.frames.condition(cond.to(self.norm.weight.dtype), lengths))}
+
+    def prepare_times(self, times: Tensor) -> dict[str, Tensor]:
+        """The embedded time, for (R,) times: (R, C)."""
+        return {"step": self.diffusion_embedding(embed_step(times, self.channels, self.norm.weight.dtype))}
+
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor,
+        *,
+        cond: Tensor | None = None,
+        lengths: Tensor | None = None,
+        prepared: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
         """The network's output, read by a parameterization.
 
         Args:
@@ -293,6 +353,7 @@ class LYNXNet2(nn.Module):
             cond: (B, H, T), one column a frame; None for zeros.
             lengths: (B,) frames of each item, 1..T, for a batch whose items were padded on the right. Each
                 then has the output that it has alone, and zeros behind its end. None takes padding for mel.
+            prepared: what the two methods above made of t and cond; rows of one serve the whole batch.
 
         Returns:
             Of the shape of x.
@@ -302,8 +363,12 @@ class LYNXNet2(nn.Module):
             ArgumentValueError: when a length (on the CPU) is not 1..T.
         """
         batch = self.frames.read(x, t, cond, lengths)
-        step = self.diffusion_embedding(embed_step(batch.t, self.channels, x.dtype))
-        h = self.input_projection(batch.x.transpose(1, 2)) + self._told(batch.cond) + step[:, None]  # (B, T, C)
+        ready = prepared or {}
+        step, told = ready.get("step"), ready.get("cond")
+        if step is None:
+            step = self.diffusion_embedding(embed_step(batch.t, self.channels, x.dtype))
+        told = self._told(batch.cond) if told is None else told
+        h = self.input_projection(batch.x.transpose(1, 2)) + told + step[:, None]  # (B, T, C)
         for layer in self.residual_layers:
             h = layer(h, batch.past)
         return self.frames.write(self.output_projection(self.norm(h)).transpose(1, 2), batch.past)

@@ -12,6 +12,7 @@ it, on each map (Perez et al. 2018) and in every block of the way up (Dhariwal &
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
@@ -22,6 +23,7 @@ from torch.nn import functional as F
 
 from zoo.core.errors import ArgumentValueError, ShapeError
 from zoo.layers import timm_features as timm_parts
+from zoo.layers.ahead import Ahead, TimeProjection, all_ahead, apart, number
 from zoo.layers.conditions import FiLM, TimeAndClass, norm_for
 from zoo.layers.inputs import check_images, check_labels
 from zoo.layers.levels import Section
@@ -51,8 +53,8 @@ class UpStep(nn.Module):
         self.conv = nn.Conv2d(below, below, kernel_size=3, padding=1) if enlarge else None
         self.block = nn.ModuleList([blocks(channels if i else below + skip, channels) for i in range(count)])
 
-    def forward(self, h: Tensor, skip: Tensor, time: Tensor) -> Tensor:
-        """h: (B, below, h, w), skip: (B, C, H, W), time: (B, time_width) -> (B, channels, H, W)."""
+    def forward(self, h: Tensor, skip: Tensor, time: Tensor | Ahead) -> Tensor:
+        """h: (B, below, h, w), skip: (B, C, H, W), time: (B, time_width), or its projections -> (B, channels, H, W)."""
         if self.conv is not None:
             # to its size, not by a factor: timm's encoders round odd sides up
             h = self.conv(F.interpolate(h, size=skip.shape[2:], mode="nearest"))
@@ -195,8 +197,24 @@ class TimmUNet(nn.Module):
         if self.conv_out.bias is not None:
             nn.init.zeros_(self.conv_out.bias)
         self.widths = widths
+        self._time_widths = number(self, TimeProjection)
 
-    def forward(self, x: Tensor, t: Tensor, *, labels: Tensor | None = None) -> Tensor:
+    def prepare_times(self, times: Tensor, *, labels: Tensor | None = None) -> dict[str, Tensor]:
+        """Every block's projection of time and class, a row for each of (R,) times: (R, sum of widths)."""
+        return {"time": all_ahead(self, TimeProjection, self._time(times, labels, self.conv_in.weight.dtype))}
+
+    def _time(self, t: Tensor, labels: Tensor | None, dtype: torch.dtype) -> Tensor:
+        """The vector of time and class, through the silu: (B, time_width)."""
+        return F.silu(self.temb(t, labels, dtype))
+
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor,
+        *,
+        labels: Tensor | None = None,
+        prepared: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
         """The network's output, read by a parameterization.
 
         A side that the deepest map's reduction does not divide is padded on the right or at the bottom (mirrored where
@@ -206,6 +224,7 @@ class TimmUNet(nn.Module):
             x: (B, in_channels, H, W), of the dtype of the parameters.
             t: (B,) or one for all: the time label, whole or fractional.
             labels: (B,) classes 0..classes-1, -1 for no class; None for no class at all.
+            prepared: what ``prepare_times`` made of t and the conditions, a row of it for each sample or one for all.
 
         Returns:
             (B, out_channels, H, W).
@@ -217,7 +236,11 @@ class TimmUNet(nn.Module):
         check_images("TimmUNet", x, t, self.in_channels)
         check_labels("TimmUNet", labels, len(x), self.classes)
         height, width = x.shape[2:]
-        time = F.silu(self.temb(t.expand(len(x)), labels, x.dtype))
+        time: Tensor | Ahead
+        if prepared is None:
+            time = self._time(t.expand(len(x)), labels, x.dtype)
+        else:
+            time = apart(prepared["time"], self._time_widths)
         x = pad_to_multiple(x, self.factor)
         h = self.stem[0](self.conv_in(x), time)
         skips = [h]

@@ -10,15 +10,18 @@ arXiv 2212.09748).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
 from timm.layers import PatchEmbed
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from zoo.core.errors import ArgumentValueError
 from zoo.layers import timm_features as timm_parts
+from zoo.layers.ahead import Ahead, TimeProjection, all_ahead, apart, number
 from zoo.layers.inputs import check_images, check_labels
 from zoo.layers.levels import Section
 from zoo.layers.resampling import pad_to_multiple, padded_size
@@ -39,12 +42,12 @@ class Modulation(nn.Module):
     def __init__(self, channels: int, *, gate: float) -> None:
         super().__init__()
         self.gate = gate
-        self.linear = nn.Linear(channels, 6 * channels)
+        self.linear = TimeProjection(channels, 6 * channels)
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 
-    def forward(self, block: Any, x: Tensor, condition: Tensor) -> Tensor:
-        """x: (B, N, channels) through the block; condition: (B, channels), which has gone through a silu."""
+    def forward(self, block: Any, x: Tensor, condition: Tensor | Ahead) -> Tensor:
+        """x: (B, N, channels) through the block; condition: (B, channels) after a silu, or its projections."""
         shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = self.linear(condition).chunk(6, dim=1)
         h = block.ls1(block.attn(modulate(block.norm1(x), shift_1, scale_1)))
         x = x + (self.gate + gate_1)[:, None] * block.drop_path1(h)
@@ -132,7 +135,7 @@ class TimmViT(nn.Module):
         if conditioning == "adaln":
             gate = 1.0 if pretrained else 0.0
             self.modulation = nn.ModuleList([Modulation(width, gate=gate) for _ in range(blocks)])
-            self.final_modulation = nn.Linear(width, 2 * width)
+            self.final_modulation = TimeProjection(width, 2 * width)
             nn.init.zeros_(self.final_modulation.weight)
             nn.init.zeros_(self.final_modulation.bias)
         self.skip = nn.ModuleList([nn.Linear(2 * width, width) for _ in range(blocks // 2 if long_skips else 0)])
@@ -144,8 +147,31 @@ class TimmViT(nn.Module):
         self.head = nn.Linear(width, patch * patch * out_channels)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
+        self._time_widths = number(self, TimeProjection)
 
-    def forward(self, x: Tensor, t: Tensor, *, labels: Tensor | None = None) -> Tensor:
+    def prepare_times(self, times: Tensor, *, labels: Tensor | None = None) -> dict[str, Tensor]:
+        """For (R,) times, and classes: the tokens of time and class, or what every block makes of their sum."""
+        given = self._given(times, labels, self.head.weight.dtype)
+        if self.modulation is None:
+            return {"tokens": given}
+        return {"modulation": all_ahead(self, TimeProjection, F.silu(given.sum(dim=1)))}
+
+    def _given(self, t: Tensor, labels: Tensor | None, dtype: torch.dtype) -> Tensor:
+        """The time, and the class where there are any, one beside the other: (B, 1 or 2, width)."""
+        given = [self.t_embedder(t, dtype)]
+        if self.y_embedder is not None:
+            assert self.classes is not None
+            given.append(self.y_embedder(label_rows("TimmViT", labels, t, self.classes, null_class=True)))
+        return torch.stack(given, dim=1)
+
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor,
+        *,
+        labels: Tensor | None = None,
+        prepared: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
         """The network's output, read by a parameterization.
 
         A side that the patch does not divide is padded on the right or at the bottom (mirrored where it is long
@@ -155,6 +181,7 @@ class TimmViT(nn.Module):
             x: (B, in_channels, H, W), of the dtype of the parameters.
             t: (B,) or one for all: the time label, whole or fractional.
             labels: (B,) classes 0..classes-1, -1 for no class; None for no class at all.
+            prepared: what ``prepare_times`` made of t and the conditions, a row of it for each sample or one for all.
 
         Returns:
             (B, out_channels, H, W).
@@ -166,25 +193,24 @@ class TimmViT(nn.Module):
         check_images("TimmViT", x, t, self.in_channels)
         check_labels("TimmViT", labels, len(x), self.classes)
         height, width = x.shape[2:]
-        t = t.expand(len(x))
-        given = [self.t_embedder(t, x.dtype)]
-        if self.y_embedder is not None:
-            assert self.classes is not None
-            given.append(self.y_embedder(label_rows("TimmViT", labels, t, self.classes, null_class=True)))
-
+        if prepared is None:
+            prepared = {"tokens": self._given(t.expand(len(x)), labels, x.dtype)}
         x = pad_to_multiple(x, self.patch)
         grid = (x.shape[2] // self.patch, x.shape[3] // self.patch)
         tokens = self.vit._pos_embed(self.vit.patch_embed(x))
         if self.modulation is None:
-            tokens = torch.cat([torch.stack(given, dim=1), tokens], dim=1)
-        tokens = self._transformed(
-            self.vit.norm_pre(tokens), nn.functional.silu(sum(given, torch.zeros_like(given[0])))
-        )
+            tokens = torch.cat([prepared["tokens"].expand(len(x), -1, -1), tokens], dim=1)
+        condition: Tensor | Ahead
+        if "modulation" in prepared:
+            condition = apart(prepared["modulation"], self._time_widths)
+        else:
+            condition = F.silu(prepared["tokens"].sum(dim=1))
+        tokens = self._transformed(self.vit.norm_pre(tokens), condition)
         out = unpatchify(self.head(tokens[:, -grid[0] * grid[1] :]), grid, self.patch)
         return out[..., :height, :width]
 
-    def _transformed(self, x: Tensor, condition: Tensor) -> Tensor:
-        """x: (B, N, C), condition: (B, C) -> (B, N, C), through the blocks and the last norm."""
+    def _transformed(self, x: Tensor, condition: Tensor | Ahead) -> Tensor:
+        """x: (B, N, C), condition: (B, C), or its projections -> (B, N, C), through the blocks and the last norm."""
         blocks, skips = self.vit.blocks, list[Tensor]()
         first = len(blocks) - len(self.skip)
         for i, block in enumerate(blocks):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.layers.ahead import Ahead, TimeProjection
 from zoo.layers.embeddings import sinusoidal_embedding
 from zoo.layers.norms import GroupNorm
 
@@ -69,10 +70,10 @@ class FiLM(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, time_width: int) -> None:
         super().__init__()
         self.norm = norm_for(in_channels)
-        self.temb_proj = nn.Linear(time_width, 2 * in_channels)
+        self.temb_proj = TimeProjection(time_width, 2 * in_channels)
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size=1)
 
-    def forward(self, h: Tensor, time: Tensor) -> Tensor:
-        """h: (B, in_channels, H, W), time: (B, time_width) -> (B, out_channels, H, W)."""
+    def forward(self, h: Tensor, time: Tensor | Ahead) -> Tensor:
+        """h: (B, in_channels, H, W), time: (B, time_width), or its projections -> (B, out_channels, H, W)."""
         scale, shift = self.temb_proj(time)[:, :, None, None].chunk(2, dim=1)
         return self.conv(self.norm(h) * (1 + scale) + shift)  # type: ignore[no-any-return]

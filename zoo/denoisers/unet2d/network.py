@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar
 
@@ -24,6 +25,7 @@ from zoo.denoisers.unet2d.levels import (
     make_attention,
     mixed,
 )
+from zoo.layers.ahead import Ahead, TimeProjection, all_ahead, apart, number
 from zoo.layers.edm import check_counts, check_dropout
 from zoo.layers.image_skips import InputSkip, OutputSkip
 from zoo.layers.inputs import check_images, check_labels
@@ -206,8 +208,20 @@ class UNet2D(nn.Module):
         self.double_image = FilterUpsample(TAPS)
         self.norm_out = norm(widths[0])
         self.conv_out = nn.Conv2d(widths[0], out_channels, kernel_size=3, padding=1)
+        self._time_widths = number(self, TimeProjection)
 
-    def forward(self, x: Tensor, t: Tensor, *, labels: Tensor | None = None) -> Tensor:
+    def prepare_times(self, times: Tensor, *, labels: Tensor | None = None) -> dict[str, Tensor]:
+        """Every block's projection of time and class, a row for each of (R,) times: (R, sum of widths)."""
+        return {"time": all_ahead(self, TimeProjection, self.temb(times, labels, self.conv_in.weight.dtype))}
+
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor,
+        *,
+        labels: Tensor | None = None,
+        prepared: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
         """The network's output, read by a parameterization.
 
         A side that 2^(levels - 1) does not divide is padded on the right or at the bottom (mirrored where it is long
@@ -219,6 +233,7 @@ class UNet2D(nn.Module):
                 computed in float32 whatever the dtype of the parameters, in float64 when they are.
             labels: (B,) classes 0..classes-1, or the numbers of "timestep"; -1 for no class, which adds nothing. With
                 "identity" the vectors themselves, (B, time_width). None for no class at all.
+            prepared: what ``prepare_times`` made of t and the conditions, a row of it for each sample or one for all.
 
         Returns:
             (B, out_channels, H, W).
@@ -232,7 +247,8 @@ class UNet2D(nn.Module):
         self._check_labels(labels, len(x))
         height, width = x.shape[2:]
         t = t.expand(len(x))
-        time = self.temb(t, labels, x.dtype)
+        time: Tensor | Ahead
+        time = self.temb(t, labels, x.dtype) if prepared is None else apart(prepared["time"], self._time_widths)
         image = pad_to_multiple(x, 2 ** (len(self.down) - 1))
         if self.center_input:
             image = 2 * image - 1

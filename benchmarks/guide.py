@@ -150,6 +150,26 @@ def _best(card: Card) -> str:
     return markdown(["NFE", "least error RMS", f"least {yardstick.measure}"], lines)
 
 
+def fewer(suite: str) -> Callable[[], str]:
+    """How few evaluations come up to the error of one walk, a row for each model."""
+    return lambda: _fewer(Card.load(RESULTS / f"{suite}-cpu" / "card.json"))
+
+
+def _fewer(card: Card) -> str:
+    lines = []
+    for bar in card.bars:
+        rows = [row for row in card.fewer if row.model == bar.model and row.nfe is not None]
+        best = sorted(rows, key=lambda row: (row.nfe, row.error_rms))[:4]
+        lines.append(
+            [
+                f"`{bar.model}`",
+                f"`{bar.sampler}` on `{bar.spacing}`: {bar.nfe}, error {bar.error_rms:.2g} of {bar.solution_rms:.2g}",
+                "; ".join(f"`{row.sampler}` on `{row.spacing}` {row.nfe}" for row in best),
+            ]
+        )
+    return markdown(["model", "to come up to", "fewest evaluations"], lines)
+
+
 def reasons() -> str:
     """The closed list."""
     return markdown(["reason", "meaning"], [[f"`{one.name}`", one.value] for one in Reason])
@@ -233,6 +253,7 @@ SECTIONS: Mapping[str, Mapping[str, Callable[[], str]]] = {
         "best guide-mixture": best("guide-mixture"),
         "measured guide-digits": measured("guide-digits"),
         "best guide-digits": best("guide-digits"),
+        "fewer-steps": fewer("fewer-steps"),
     },
     "docs/mixing.md": {
         "reasons": reasons,

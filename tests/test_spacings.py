@@ -27,6 +27,17 @@ def test_quadratic_steps_of_a_continuous_schedule():
     torch.testing.assert_close(roots, torch.full_like(roots, -0.9 / 4))
 
 
+def test_a_ramp_is_walked_as_it_is_and_in_between_by_lines():
+    edm = registry.schedules.build("edm")
+    build = registry.spacings.build
+    ramp = [1.0, 0.5, 0.3, 0.0]
+    # sigma over four decades
+    spec = {"name": "log-snr", "sigma_max": 80.0, "sigma_min": 0.008, "ramp": ramp}
+    assert build(spec)(edm, 4) == pytest.approx([80.0, 0.8, 0.008 * 10**1.2, 0.008, 0.0], rel=1e-12)
+    assert build(spec)(edm, 7)[1:6:2] == pytest.approx([80 * 10**-1, 0.008 * 10**1.6, 0.008 * 10**0.6], rel=1e-12)
+    assert build({**spec, "ramp": [1, 0]})(edm, 9) == pytest.approx(build({**spec, "ramp": None})(edm, 9), rel=1e-12)
+
+
 def test_larger_maps_are_shifted_further():
     """Esser et al. 2024, eq. 23: sqrt(m / n); FLUX: e^mu, 0.5 at 256 tokens, 1.15 at 4096."""
     flow = registry.schedules.build
@@ -47,6 +58,9 @@ def test_exponential_and_jsd_have_their_closed_forms():
     ("spacing", "schedule", "word"),
     [
         ({"name": "log-snr", "rho": 0.0}, "edm", "rho"),
+        ({"name": "log-snr", "ramp": [1.0, 0.4, 0.5, 0.0]}, "edm", "ramp must fall"),
+        ({"name": "log-snr", "ramp": [0.9, 0.0]}, "edm", "ramp must fall"),
+        ({"name": "log-snr", "ramp": [1.0, 0.0], "rho": 2.0}, "edm", "rho or ramp"),
         ({"name": "beta", "alpha": -1.0}, "edm", "alpha"),
         ({"name": "lcm", "trained": 5}, "linear", "trained"),
         ({"name": "lcm", "trained": 2000}, "linear", "trained"),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from os import PathLike
 from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from registry import (
     classifiers,
@@ -93,7 +94,7 @@ def make(tree: Mapping[str, Any], *, empty: bool = False) -> Diffusion | Classif
     """
     if "classifier" not in tree:
         return assemble(tree, empty=empty)
-    with torch.device("meta") if empty else contextlib.nullcontext():
+    with _empty() if empty else contextlib.nullcontext():
         classifier: Classifier = classifiers.build(tree["classifier"], path="classifier")
     shape = tree.get("shape")
     classifier.config, classifier.shape = tree, None if shape is None else tuple(shape)
@@ -116,7 +117,7 @@ def assemble(tree: Mapping[str, Any], *, empty: bool = False) -> Diffusion:
     parameterization = parameterizations.build(tree["parameterization"], path="parameterization")
     shape = tree.get("shape")
     context = {"schedule": schedule, "parameterization": parameterization, "shape": shape}
-    with torch.device("meta") if empty else contextlib.nullcontext():
+    with _empty() if empty else contextlib.nullcontext():
         denoiser = denoisers.build(tree["denoiser"], path="denoiser", **context)
         conditioner = conditioners.build(tree["conditioner"], path="conditioner") if tree.get("conditioner") else None
     settings = tree["sampling"]
@@ -138,6 +139,25 @@ def assemble(tree: Mapping[str, Any], *, empty: bool = False) -> Diffusion:
         shape=shape,
         config=tree,
     )
+
+
+@contextlib.contextmanager
+def _empty() -> Iterator[None]:
+    """Modules that are made inside are on the meta device."""
+    with torch.device("meta"), _Undrawn():
+        yield
+
+
+class _Undrawn(TorchFunctionMode):
+    """Draws no normal numbers on the meta device: torch would import its compiler for it, which takes seconds."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in (torch.nn.init.normal_, torch.Tensor.normal_):
+            tensor = args[0] if args else kwargs["tensor"]
+            if tensor.is_meta:
+                return tensor
+        return func(*args, **kwargs)
 
 
 def _several(guidance: Any) -> list[Any]:

@@ -89,5 +89,5 @@ def test_too_little_data_is_said(learned):
 def test_settings_are_checked():
     with pytest.raises(ConfigError, match="steps must be at least 1"):
         bench.load({"models": ["tiny-unet"], "learning": {"data": "digits", "steps": 0}})
-    with pytest.raises(ConfigError, match="models and learning"):
+    with pytest.raises(ConfigError, match="models with learning"):
         bench.load({"learning": {"data": "digits"}})

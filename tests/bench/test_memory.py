@@ -51,5 +51,5 @@ def test_what_cannot_be_measured_says_why(measured):
 def test_a_batch_is_at_least_one(measured):
     with pytest.raises(ConfigError, match="memory: batches must be at least 1, got 0"):
         measured(["tiny-unet"], batches=[0])
-    with pytest.raises(ConfigError, match="models and learning or memory"):
+    with pytest.raises(ConfigError, match="models with learning or memory"):
         bench.run({"memory": {}})

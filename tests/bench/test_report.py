@@ -6,17 +6,22 @@ import math
 import pytest
 
 from zoo import bench
-from zoo.bench import timing
+from zoo.bench.cold import StartupRow
 from zoo.bench.quality import Yardstick
 from zoo.bench.report import Card, CardError, _number
 from zoo.bench.rows import Row
-from zoo.bench.timing import StartupRow
 
 RESULTS = sorted((bench.suites_dir() / "results").glob("*/card.json"))
 
 
 def card_with(rows, **parts):
-    suite = {"batch": 4, "precision": "float32", "repeats": 2, "seed": 0, "startup": {"budget": 0.3}}
+    suite = {
+        "batch": 4,
+        "precision": "float32",
+        "repeats": 2,
+        "seed": 0,
+        "startup": {"budgets": {"import zoo": 0.1, "zoo list": 0.3, "zoo": 1.0}},
+    }
     hardware = {"device": "cpu", "cpu": "abacus", "cores": 2, "threads": 1, "memory_gib": 4.0, "gpu": None}
     return Card(
         name="suite",
@@ -51,6 +56,7 @@ def test_what_a_card_holds(card_of, tmp_path):
         "memory",
         "bars",
         "fewer",
+        "pairs",
     }
     assert tree["hardware"].keys() == {"device", "cpu", "cores", "threads", "memory_gib", "gpu", "system"}
     assert tree["hardware"]["threads"] == 1
@@ -140,25 +146,15 @@ def test_what_is_no_card_is_refused(tmp_path, text):
 def test_startup_is_compared_with_its_budget():
     rows = [
         StartupRow("python", 0.02, 0.01, 0.02, False),
-        StartupRow("import zoo", 0.05, 0.04, 0.03, False),
+        StartupRow("import zoo", 0.05, 0.04, 0.03, False, step=0.02, peak=10 * 2**20),
         StartupRow("zoo list", 0.5, 0.4, 0.2, True),
-        StartupRow("zoo", None, None, None, None, "no such command"),
+        StartupRow("zoo", None, None, None, None, "failed: no such command"),
     ]
     lines = [line.split() for line in card_with([], startup=rows).table().splitlines()]
-    assert lines[3] == ["import", "zoo", "50.0", "40.0", "30.0", "30.0", "not", "loaded", "yes"]
-    assert lines[4] == ["zoo", "list", "500", "400", "200", "480", "loaded", "no"]
+    assert lines[2] == ["python", "20.0", "10.0", "20.0", "0", "not", "loaded"]
+    assert lines[3] == ["import", "zoo", "50.0", "40.0", "30.0", "30.0", "20.0", "10.0", "not", "loaded", "100", "yes"]
+    assert lines[4] == ["zoo", "list", "500", "400", "200", "480", "loaded", "300", "no"]
     assert lines[5] == ["zoo", "failed:", "no", "such", "command"]
-
-
-def test_a_process_that_fails_says_why(monkeypatch):
-    monkeypatch.setitem(timing.COMMANDS, "broken", "raise OSError('no disk')")
-    row = timing.startup("broken", repeats=1)
-    assert (row.seconds, row.reason) == (None, "OSError: no disk")
-
-
-def test_importing_the_zoo_loads_no_torch():
-    row = timing.startup("import zoo", repeats=1)
-    assert (row.loads_torch, row.reason) == (False, "")
 
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.parent.name)

@@ -44,7 +44,7 @@ def test_every_problem_at_once_with_its_place(tmp_path):
 
 
 def test_something_to_do():
-    missing = "missing: a suite needs models, samplers and steps; or models and learning or memory; or startup"
+    missing = "missing: a suite needs models, samplers and steps; models with learning or memory; pairs; startup"
     assert problems_of({}) == [f"{key}: {missing}" for key in ("models", "samplers", "steps")]
     assert problems_of({**GOOD, "steps": [], "startup": {}}) == [f"steps: {missing}"]
     assert bench.load({"startup": {}}).suite.startup.repeats > 0

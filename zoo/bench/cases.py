@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from registry import samplers
@@ -61,8 +62,14 @@ def shown(spec: Any) -> str:
     """A spec in one word: ``ddim``, ``ddim(eta=0.5)``; empty for None."""
     if spec is None or isinstance(spec, str):
         return spec or ""
-    arguments = ", ".join(f"{key}={value}" for key, value in spec.items() if key != "name")
+    arguments = ", ".join(f"{key}={_brief(value)}" for key, value in spec.items() if key != "name")
     return f"{spec['name']}({arguments})" if arguments else str(spec["name"])
+
+
+def _brief(value: Any) -> Any:
+    """A long list by its ends."""
+    long = isinstance(value, list | tuple) and len(value) > 6
+    return f"[{value[0]}, ... {len(value)} ..., {value[-1]}]" if long else value
 
 
 @dataclass(frozen=True)
@@ -94,10 +101,17 @@ class Subject:
         model: what is walked.
         suite: seed, batch, conditions and precision.
         shape: of one sample.
+        conditions: by name, (1 or more, ...), dealt to the samples in turn.
     """
 
-    def __init__(self, model: Diffusion, suite: Suite, shape: Sequence[int] | None) -> None:
-        self.model, self.shape = model, shape
+    def __init__(
+        self,
+        model: Diffusion,
+        suite: Suite,
+        shape: Sequence[int] | None,
+        conditions: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        self.model, self.shape, self._given = model, shape, conditions or {}
         self._suite = suite
         self._dtype = getattr(torch, suite.precision)
 
@@ -111,7 +125,7 @@ class Subject:
             sampling=self.model.sampling,
             shape=self.model.shape,
         ).to(self.model.device)
-        return Subject(model, self._suite, self.shape)
+        return Subject(model, self._suite, self.shape, self._given)
 
     def chunks(self, n: int, after: int = 0) -> Iterator[range]:
         """The samples ``after`` to n, a batch at a time."""
@@ -184,16 +198,23 @@ class Subject:
         elif self.model.sampling.spacing is not None:
             rule = self.model.sampling.spacing
         between = [t for t in rule(self.model.schedule, steps) if like.last.t < t < like.first.t]
-        times = [like.first.t, *between, like.last.t]
-        moments = sampling.walk(
-            self.model, x_T=like.x_T, sampler=reference.sampler, times=times, **self._conditions(rows)
-        )
-        return self._to_the_end(moments).x_0
+        return self.along([like.first.t, *between, like.last.t], reference.sampler, like, rows).x_0
+
+    def along(self, times: Sequence[float], sampler: Any, like: Walked, rows: range) -> Walked:
+        """Walk given times from the state that another walk of these samples began in.
+
+        Raises:
+            ZooError: the sampler or the model refuses.
+        """
+        moments = sampling.walk(self.model, x_T=like.x_T, sampler=sampler, times=times, **self._conditions(rows))
+        return self._to_the_end(moments)
 
     def _conditions(self, rows: range) -> dict[str, Any]:
         conditions: dict[str, Any] = {"guidance": self._suite.guidance}
         if self._suite.labels is not None:
             conditions["labels"] = [self._suite.labels[row % len(self._suite.labels)] for row in rows]
+        for name, values in self._given.items():
+            conditions[name] = values[[row % len(values) for row in rows]]
         return conditions
 
     def _to_the_end(self, moments: Iterator[Moment]) -> Walked:
@@ -234,4 +255,15 @@ def open_model(choice: ModelChoice, suite: Suite, device: torch.device) -> Subje
     if choice.shape is None and (model.shape is None or None in model.shape):
         raise ZooError(f"{choice.title}: the shape of a sample is open: give the model a shape in the suite")
     dtype = torch.float64 if suite.precision == "float64" else None
-    return Subject(model.to(device, dtype).eval(), suite, choice.shape)
+    conditions = {name: _stored(path, name).to(device, dtype) for name, path in choice.conditions.items()}
+    return Subject(model.to(device, dtype).eval(), suite, choice.shape, conditions)
+
+
+def _stored(path: str, name: str) -> Tensor:
+    """The tensor of that name in a file."""
+    try:
+        with safe_open(path, "pt") as file:
+            tensor: Tensor = file.get_tensor(name)
+    except (OSError, SafetensorError) as error:
+        raise ZooError(f"conditions.{name}: {path}: {error}; paths count from where the command runs") from None
+    return tensor

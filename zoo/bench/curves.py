@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from zoo import plots
+from zoo.bench import standings
+from zoo.bench.fewer import Bar, FewerRow
 from zoo.bench.learning import LearningRow
 from zoo.bench.quality import Yardstick
 from zoo.bench.rows import Row
@@ -86,6 +88,36 @@ def draw_learning(rows: Sequence[LearningRow], folder: Path) -> list[Path]:
             y_scale="log",
         )
         written.append(path)
+    return written
+
+
+def draw_fewer(bars: Sequence[Bar], rows: Sequence[FewerRow], folder: Path) -> list[Path]:
+    """The errors that were found on the way to a bar, of the best samplers, each on the spacing that serves it best.
+
+    Args:
+        bars: one a model.
+        rows: of all models.
+        folder: where the pictures go.
+
+    Returns:
+        What was written.
+    """
+    written = []
+    for bar in bars:
+        drawn = standings.series(bar, rows)
+        if drawn:
+            path = folder / ("fewer.png" if len(bars) == 1 else f"{bar.model}-fewer.png")
+            plots.lines(
+                path,
+                drawn,
+                title=f"{bar.model}: RMS error to the fine solution against NFE",
+                x_label="NFE",
+                y_label="RMS error to the fine solution",
+                x_scale="log",
+                y_scale="log",
+                size=(9.0, 6.5),
+            )
+            written.append(path)
     return written
 
 

@@ -130,7 +130,7 @@ class Bench:
         solution = self._solution(walks)
         if solution is None:
             return row
-        rms, largest = _distance(samples, solution)
+        rms, largest = distance(samples, solution)
         return replace(row, error_rms=rms, error_max=largest)
 
     def _solution(self, walks: Sequence[tuple[range, Walked]]) -> Tensor | None:
@@ -157,12 +157,12 @@ class Bench:
         if not fine.isfinite().all():
             self.references.append(replace(entry, reason="not finite"))
             return None
-        rms, largest = _distance(fine, half) if half.isfinite().all() else (None, None)
+        rms, largest = distance(fine, half) if half.isfinite().all() else (None, None)
         self.references.append(replace(entry, own_rms=rms, own_max=largest))
         return fine
 
 
-def _distance(a: Tensor, b: Tensor) -> tuple[float, float]:
+def distance(a: Tensor, b: Tensor) -> tuple[float, float]:
     """The root mean square and the greatest absolute value of a - b, in float64."""
     off = a.double() - b.double()
     return float(off.square().mean().sqrt()), float(off.abs().max())

@@ -13,7 +13,20 @@ from registry.errors import join, near_or_known
 from registry.names import natural
 from registry.values import shown
 from zoo import config as configs
-from zoo.bench.suite import IDENTITY, Draws, Learning, ModelChoice, Quality, Reference, SamplerChoice, Startup, Suite
+from zoo.bench.suite import (
+    IDENTITY,
+    Draws,
+    Fewer,
+    Learning,
+    Memory,
+    ModelChoice,
+    Pair,
+    Quality,
+    Reference,
+    SamplerChoice,
+    Startup,
+    Suite,
+)
 from zoo.config.find import SUFFIXES
 from zoo.config.marks import ConfigError, Marks
 from zoo.config.marks import Path as Keys
@@ -97,10 +110,13 @@ class _Checker:
             "samplers": self._samplers(),
             "spacings": self._spacings(),
             "reference": self._section("reference", Reference, {"sampler": "samplers", "spacing": "spacings"}),
+            "fewer": self._section("fewer", Fewer, {"sampler": "samplers", "spacing": "spacings"}),
             "quality": self._section("quality", Quality, {"features": "features", "data": "data"}),
             "draws": self._section("draws", Draws, {}),
             "learning": self._section("learning", Learning, {"data": "data"}),
             "startup": self._section("startup", Startup, {}),
+            "memory": self._section("memory", Memory, {}),
+            "pairs": self._pairs(),
         }
         self._guidance()
         plain = {key: value for key, value in self._tree.items() if key not in made}
@@ -113,6 +129,8 @@ class _Checker:
         self._complete(made)
         if made["reference"] is not None and samplers.build(made["reference"].sampler).stochastic:
             self._complain(("reference", "sampler"), "draws noise, and a reference must not", "such as unipc")
+        if made["fewer"] is not None:
+            self._fewer(made)
         self.resolved = {**settings, **self.resolved}
         return None if self.problems else self._built(Suite, {**settings, **made}, ())
 
@@ -120,17 +138,31 @@ class _Checker:
         """There is something to do."""
         # evaluations stand for steps
         counts = "nfe" if self._tree.get("nfe") else "steps"
-        missing = [key for key in ("models", "samplers", counts) if not self._tree.get(key)]
-        if made["learning"] is not None:
-            # models alone are trained and not sampled
+        needed = ("models", "samplers") if made["fewer"] is not None else ("models", "samplers", counts)
+        missing = [key for key in needed if not self._tree.get(key)]
+        if made["pairs"] and len(missing) == len(needed):
+            return
+        if made["learning"] is not None or made["memory"] is not None:
+            # models alone are trained, or walked by their own samplers
             complete = missing in ([], ["samplers", "steps"])
         else:
             complete = not missing or (len(missing) == 3 and made["startup"] is not None)
         if not complete:
             for key in missing:
                 self._complain(
-                    (key,), "missing: a suite needs models, samplers and steps; or models and learning; or startup"
+                    (key,),
+                    "missing: a suite needs models, samplers and steps; models with learning or memory; pairs; startup",
                 )
+
+    def _fewer(self, made: Mapping[str, Any]) -> None:
+        """There is a solution to be near to, and a walk that can be."""
+        if made["reference"] is None:
+            self._complain(("fewer",), "compares errors: the suite needs a reference", "such as reference: {}")
+        if samplers.build(made["fewer"].sampler).stochastic:
+            self._complain(("fewer", "sampler"), "draws noise, and a bar must not", "such as plms")
+        for key in ("steps", "nfe"):
+            if self._tree.get(key):
+                self._complain((key,), "fewer looks for these numbers itself: leave them out")
 
     def _models(self) -> list[ModelChoice]:
         listed = self._listed("models")
@@ -149,6 +181,12 @@ class _Checker:
                 self._complain(("models", index), f"there are two models {title!r}: give one of them a label")
         self.resolved["models"] = [{**vars(choice), "label": choice.title} for choice in choices]
         return choices
+
+    def _pairs(self) -> list[Pair]:
+        found = [self._checked(("pairs", index), Pair, value) for index, value in enumerate(self._listed("pairs"))]
+        pairs = [pair for pair in found if pair is not None]
+        self.resolved["pairs"] = [{**vars(pair), "label": pair.title} for pair in pairs]
+        return pairs
 
     def _samplers(self) -> list[SamplerChoice]:
         choices, whole = [], []

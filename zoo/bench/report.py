@@ -10,12 +10,15 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from zoo.bench import curves
+from zoo.bench import curves, standings
+from zoo.bench.cold import StartupRow
+from zoo.bench.fewer import Bar, FewerRow
 from zoo.bench.learning import LearningRow
+from zoo.bench.memory import MemoryRow
+from zoo.bench.pairs import PairRow
 from zoo.bench.peers import LIBRARIES as PEERS
 from zoo.bench.quality import Yardstick
 from zoo.bench.rows import ReferenceRow, Row
-from zoo.bench.timing import StartupRow
 from zoo.core.errors import ZooError
 from zoo.files import write_atomically
 
@@ -43,6 +46,10 @@ class Card:
         yardsticks: what distances are to be compared with, one a model.
         learning: what came of training, one a model.
         startup: how long processes took to start.
+        memory: what sampling held, one a batch.
+        bars: errors to come up to, one a model.
+        fewer: evaluations that samplers need for that, one for each spacing.
+        pairs: our runs beside those of others.
     """
 
     name: str
@@ -57,6 +64,10 @@ class Card:
     yardsticks: Sequence[Yardstick] = ()
     learning: Sequence[LearningRow] = ()
     startup: Sequence[StartupRow] = ()
+    memory: Sequence[MemoryRow] = ()
+    bars: Sequence[Bar] = ()
+    fewer: Sequence[FewerRow] = ()
+    pairs: Sequence[PairRow] = ()
 
     def save(self, folder: str | PathLike[str]) -> list[Path]:
         """Write ``card.json``, ``table.txt`` and the plots; each file is the old or the new one, never half of it.
@@ -70,6 +81,7 @@ class Card:
         for name, content in (("card.json", text), ("table.txt", self.table() + "\n")):
             write_atomically(folder / name, lambda beside, content=content: beside.write_text(content))  # type: ignore[misc]
         drawn = [*curves.draw(self.rows, self.yardsticks, folder), *curves.draw_learning(self.learning, folder)]
+        drawn += curves.draw_fewer(self.bars, self.fewer, folder)
         return [folder / "card.json", folder / "table.txt", *drawn]
 
     @classmethod
@@ -92,6 +104,10 @@ class Card:
             "yardsticks": Yardstick,
             "learning": LearningRow,
             "startup": StartupRow,
+            "memory": MemoryRow,
+            "bars": Bar,
+            "fewer": FewerRow,
+            "pairs": PairRow.read,
         }
         try:
             return cls(**tree | {key: [part(**one) for one in tree.get(key, ())] for key, part in parts.items()})
@@ -107,6 +123,12 @@ class Card:
             return self._learned()
         if not self.rows and self.startup:
             return self._processes()
+        if not self.rows and self.pairs:
+            return standings.beside(self.pairs, _number)
+        if not self.rows and self.memory:
+            return self._held()
+        if not self.rows and self.fewer:
+            return standings.columns(self.fewer, _number)
         measure = self.yardsticks[0].measure if self.yardsticks else "quality"
         shown: dict[str, list[str]] = {
             "model": [row.model for row in self.rows],
@@ -136,6 +158,8 @@ class Card:
         lines = [
             f"{self.date}, {place}; torch {versions['torch']}, zoo {versions['zoo']}, commit {versions['commit']}",
         ]
+        if self.pairs:
+            lines += standings.said_of(self.pairs, versions.get("diffusers"), int(self.suite["repeats"]))
         if self.suite.get("peers"):
             lines.append("peers: " + ", ".join(f"{name} {versions.get(name, 'not installed')}" for name in PEERS))
         if self.rows and self.suite["repeats"]:
@@ -156,7 +180,7 @@ class Card:
         for bound in self.yardsticks:
             lines.append(f"{bound.model}: {bound.measure}: {bound.reason or _bounds(bound)}")
             lines += _shortest(bound, [row for row in self.rows if row.model == bound.model])
-        return lines
+        return [*lines, *standings.notes(self.bars, self.fewer, _number)]
 
     def table(self) -> str:
         """The table and its notes as plain text."""
@@ -167,6 +191,12 @@ class Card:
             parts.append(_aligned(self._learned()))
         if self.startup:
             parts.append(_aligned(self._processes()))
+        if self.memory:
+            parts.append(_aligned(self._held()))
+        if self.pairs:
+            parts.append(_aligned(standings.beside(self.pairs, _number)))
+        if self.fewer:
+            parts.append(_aligned(standings.columns(self.fewer, _number)))
         return "\n\n".join([*parts, "\n".join(self.notes())])
 
     def _learned(self) -> dict[str, list[str]]:
@@ -189,22 +219,45 @@ class Card:
         }
         return {name: cells for name, cells in shown.items() if any(cells)}
 
+    def _held(self) -> dict[str, list[str]]:
+        """The same for memory, in MiB; what was measured is also told as a multiple of what was stated."""
+        rows = self.memory
+        ratios = [None if not row.stated or row.measured is None else row.measured / row.stated for row in rows]
+        shown = {
+            "model": [row.model for row in rows],
+            "batch": [str(row.batch) for row in rows],
+            "precision": [row.precision for row in rows],
+            "activations MiB": [_number(row.activations and row.activations / 2**20) for row in rows],
+            "stated MiB": [_number(row.stated and row.stated / 2**20) for row in rows],
+            "measured MiB": [_number(row.measured and row.measured / 2**20) for row in rows],
+            "ratio": [_number(ratio) for ratio in ratios],
+            "note": [row.reason for row in rows],
+        }
+        return {name: cells for name, cells in shown.items() if any(cells)}
+
     def _processes(self) -> dict[str, list[str]]:
         """The same for processes; the whole time, Python's own start included, counts against the budget."""
-        rows, budget = self.startup, self.suite["startup"]["budget"]
+        rows, budgets = self.startup, self.suite["startup"]["budgets"]
         python = rows[0].seconds or 0.0
         added = [None if row.seconds is None else row.seconds - python for row in rows]
         loaded = {None: "", False: "not loaded", True: "loaded"}
-        within = ["" if row.seconds is None else "yes" if row.seconds <= budget else "no" for row in rows]
+        limits = [None if row.seconds is None else budgets.get(row.command) for row in rows]
+        within = [
+            "" if limit is None else "yes" if row.seconds <= limit else "no"
+            for row, limit in zip(rows, limits, strict=True)
+        ]
         shown = {
             "process": [row.command for row in rows],
             "ms": [_number(row.seconds, 1e3) for row in rows],
             "min ms": [_number(row.seconds_min, 1e3) for row in rows],
             "CPU ms": [_number(row.cpu, 1e3) for row in rows],
             "beyond Python, ms": [_number(one, 1e3) for one in added],
+            "step ms": [_number(row.step, 1e3) for row in rows],
+            "peak MiB": [_number(row.peak and row.peak / 2**20) for row in rows],
             "torch": [loaded[row.loads_torch] for row in rows],
-            f"below {budget:g} s": within,
-            "note": [f"failed: {row.reason}" if row.seconds is None else "" for row in rows],
+            "budget ms": [_number(limit, 1e3) for limit in limits],
+            "within": within,
+            "note": [row.reason for row in rows],
         }
         return {name: cells for name, cells in shown.items() if any(cells)}
 

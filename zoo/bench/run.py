@@ -14,16 +14,19 @@ from typing import Any, Literal
 import torch
 
 from registry import RegistryError
-from zoo.bench import machine, peers
+from zoo.bench import cold, fewer, machine, memory, peers
 from zoo.bench.cases import Subject, cases, open_model, shown
+from zoo.bench.cold import StartupRow
+from zoo.bench.fewer import Bar, FewerRow
 from zoo.bench.learning import LearningRow, Lesson
 from zoo.bench.measure import Bench, in_one_line
+from zoo.bench.memory import MemoryRow
+from zoo.bench.pairs import PairRow, measured
 from zoo.bench.quality import DrawsJudge, Judge, Yardstick, measure
 from zoo.bench.reading import Loaded, Source, load
 from zoo.bench.report import Card
 from zoo.bench.rows import ReferenceRow, Row
 from zoo.bench.suite import ModelChoice, Suite
-from zoo.bench.timing import COMMANDS, StartupRow, startup
 from zoo.core.device import usable
 from zoo.core.errors import ZooError
 
@@ -52,7 +55,7 @@ class Measured:
 
     index: int
     cells: int
-    row: Row | LearningRow | StartupRow
+    row: Row | LearningRow | StartupRow | MemoryRow | FewerRow | PairRow
 
 
 @dataclass(frozen=True)
@@ -109,8 +112,11 @@ def events(
     place = usable(device)
     folder = Path("benchmarks", "results", f"{loaded.name}-{place.type}") if out is None else Path(out)
     suite = loaded.suite
-    walks = len(cases(suite)) + len(suite.peers) * len(suite.steps)
-    count = len(suite.models) * (walks + bool(suite.learning)) + (len(COMMANDS) if suite.startup else 0)
+    walks = len(cases(suite)) + len(suite.peers) * len(suite.steps) + len(fewer.cells(suite))
+    count = len(suite.models) * (walks + bool(suite.learning)) + (len(suite.startup.titles) if suite.startup else 0)
+    count += len(suite.pairs)
+    if suite.memory is not None:
+        count += len(suite.models) * len(suite.memory.precisions) * len(suite.memory.batches)
     yield Started(loaded.name, suite.title, count, str(place), folder)
     with _threads(suite.threads):
         found = _Found()
@@ -120,11 +126,28 @@ def events(
             lesson = Lesson(suite.learning, suite.seed, place)
             for choice in suite.models:
                 yield from _learn(lesson, choice, found, count)
+        for choice in suite.models if suite.memory is not None else ():
+            yield Stage(f"{choice.title}: processes for its memory")
+            assert suite.memory is not None
+            for one in memory.rows(choice, suite.memory, place, suite.threads):
+                found.memory.append(one)
+                yield Measured(found.done, count, one)
+        for pair in suite.pairs:
+            yield Stage(f"{pair.title} beside {pair.peer}")
+            paired, problem = PairRow(pair.title, pair.peer), _Problem()
+            with _reported(problem):
+                paired = measured(pair, repeats=suite.repeats, seed=suite.seed, device=place)
+            if problem.status is not None:
+                paired = replace(paired, reason=f"{problem.status}: {problem.reason}")
+            found.pairs.append(paired)
+            yield Measured(found.done, count, paired)
         if suite.startup is not None:
-            for command in COMMANDS:
-                row = startup(command, repeats=suite.startup.repeats)
-                found.startup.append(row)
-                yield Measured(found.done, count, row)
+            for started in cold.measured(suite.startup, threads=suite.threads):
+                if isinstance(started, str):
+                    yield Stage(started)
+                    continue
+                found.startup.append(started)
+                yield Measured(found.done, count, started)
         card = _card(loaded, place, found)
     yield Finished(card, card.save(folder))
 
@@ -138,17 +161,22 @@ class _Found:
         self.yardsticks: list[Yardstick] = []
         self.learning: list[LearningRow] = []
         self.startup: list[StartupRow] = []
+        self.memory: list[MemoryRow] = []
+        self.bars: list[Bar] = []
+        self.fewer: list[FewerRow] = []
+        self.pairs: list[PairRow] = []
 
     @property
     def done(self) -> int:
         """How many cells are measured."""
-        return len(self.rows) + len(self.learning) + len(self.startup)
+        kinds = (self.rows, self.learning, self.startup, self.memory, self.fewer, self.pairs)
+        return sum(len(rows) for rows in kinds)
 
 
 def _model(choice: ModelChoice, suite: Suite, device: torch.device, found: _Found, count: int) -> Iterator[Event]:
     """All cells of one model; one that cannot be opened refuses each of them."""
     yield Stage(f"opening {choice.title}")
-    bench, problem = None, _Problem()
+    subject, bench, problem = None, None, _Problem()
     with _reported(problem):
         subject = open_model(choice, suite, device)
         judge = None
@@ -178,6 +206,14 @@ def _model(choice: ModelChoice, suite: Suite, device: torch.device, found: _Foun
         yield Measured(found.done, count, row)
     if bench is not None:
         found.references += bench.references
+    if suite.fewer is not None:
+        yield Stage(f"{choice.title}: the bar and its fine solution")
+        for one in fewer.search(choice.title, subject, suite, problem.reason):
+            if isinstance(one, Bar):
+                found.bars.append(one)
+                continue
+            found.fewer.append(one)
+            yield Measured(found.done, count, one)
 
 
 def _learn(lesson: Lesson, choice: ModelChoice, found: _Found, count: int) -> Iterator[Event]:
@@ -241,13 +277,20 @@ def _card(loaded: Loaded, device: torch.device, found: _Found) -> Card:
         date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         command=machine.command(),
         hardware=machine.hardware(device),
-        versions={**machine.versions(), **peers.versions(tuple(loaded.suite.peers))},
+        versions={
+            **machine.versions(),
+            **peers.versions((*loaded.suite.peers, *(pair.peer for pair in loaded.suite.pairs))),
+        },
         suite=loaded.resolved,
         rows=found.rows,
         references=found.references,
         yardsticks=found.yardsticks,
         learning=found.learning,
         startup=found.startup,
+        memory=found.memory,
+        bars=found.bars,
+        fewer=found.fewer,
+        pairs=found.pairs,
     )
 
 

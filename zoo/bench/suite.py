@@ -21,6 +21,8 @@ class ModelChoice:
         pretrained: whether the weights that are shipped under the name are loaded.
         overrides: laid over the config.
         shape: of one sample, where the config leaves it open, and for ``identity``.
+        conditions: by name, the safetensors file that holds a tensor of that name: (1 or more, ...), dealt to the
+            samples in turn.
         label: what the tables call it; None takes the name.
     """
 
@@ -28,6 +30,7 @@ class ModelChoice:
     pretrained: bool = False
     overrides: Mapping[str, Any] = field(default_factory=dict)
     shape: Sequence[int] | None = None
+    conditions: Mapping[str, str] = field(default_factory=dict)
     label: str | None = None
 
     @property
@@ -65,6 +68,30 @@ class Reference:
 
     def __post_init__(self) -> None:
         _at_least("steps", self.steps, 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fewer:
+    """What every sampler is asked to come up to: the error of one walk, in as few evaluations as it can.
+
+    Each sampler walks the way that this walk goes, from its start state at its first time to its last time, on every
+    spacing of the suite, laid between those two times.
+
+    Args:
+        sampler: of the walk that sets the bar.
+        spacing: its own; None takes the model's.
+        steps: its own.
+        most: evaluations after which a sampler has not made it.
+    """
+
+    sampler: Any
+    steps: int
+    spacing: Any = None
+    most: int = 101
+
+    def __post_init__(self) -> None:
+        for key in ("steps", "most"):
+            _at_least(key, getattr(self, key), 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,18 +162,104 @@ class Learning:
 
 @dataclass(frozen=True, kw_only=True)
 class Startup:
-    """How long the first steps of a user take, each in a process of its own.
+    """How long the first steps of a user take and what memory they need, each in processes of its own.
 
     Args:
         repeats: processes for each.
-        budget: seconds that none should need.
+        budgets: by what is done, seconds that it should not need, Python's own start included.
+        large: a config that is built on the meta device, and whose fresh weights are written and loaded again, by the
+            zoo and by others; None leaves that out.
+        shipped: a config whose shipped weights are loaded, and sampled from once; None leaves that out.
     """
 
     repeats: int = 9
-    budget: float = 0.3
+    budgets: Mapping[str, float] = field(default_factory=lambda: {"zoo list": 0.3})
+    large: str | None = None
+    shipped: str | None = None
 
     def __post_init__(self) -> None:
         _at_least("repeats", self.repeats, 1)
+        for name, seconds in self.budgets.items():
+            if name not in self.titles:
+                raise ValueError(f"budgets: {name!r} is not done here; what is: {', '.join(self.titles)}")
+            if not seconds > 0:
+                raise ValueError(f"budgets: {name} must be positive, got {seconds:g}")
+
+    @property
+    def titles(self) -> list[str]:
+        """What is done, in the order of the table; the first is what Python itself takes."""
+        listed = ["python", "import zoo", "zoo list"]
+        if self.large or self.shipped:
+            listed.append("import torch")
+        if self.large:
+            listed += ["build on meta", "load", "load: torch.load", "load: diffusers"]
+        if self.shipped:
+            listed += ["load, shipped", "first picture"]
+        return listed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """How the memory of sampling is measured, of each model with fresh weights and its own sampler.
+
+    Args:
+        batches: samples that are walked together; each has a process of its own.
+        steps: of the walk; memory does not grow after the longest history.
+        precisions: of the network's arithmetic.
+        guided: whether classifier-free guidance doubles the batch; None for what the model's own does.
+    """
+
+    batches: Sequence[int] = (1, 8, 64)
+    steps: int = 6
+    precisions: Sequence[Literal["float32", "bf16"]] = ("float32",)
+    guided: bool | None = None
+
+    def __post_init__(self) -> None:
+        for batch in self.batches:
+            _at_least("batches", batch, 1)
+        _at_least("steps", self.steps, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Our run of a model beside another implementation's, with fresh weights that both share.
+
+    Args:
+        config: a config's name or path.
+        peer: "textbook" for DiffNet as papers write it, "diffusers" for the exported folder there.
+        steps: of the walk, which are its evaluations.
+        sampler: of both sides.
+        batch: samples that are walked together.
+        overrides: laid over the config.
+        shape: of one sample, where the config leaves it open.
+        precision: of our network; the peer's is float32.
+        compile: of our network.
+        bar: the largest difference of the two results, relative to the largest value; beyond it nothing is timed.
+        label: what the table calls it; None takes the name and the batch.
+    """
+
+    config: str
+    peer: Literal["textbook", "diffusers"]
+    steps: int = 50
+    sampler: str = "ddim"
+    batch: int = 1
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    shape: Sequence[int] | None = None
+    precision: Literal["float32", "bf16", "auto"] = "float32"
+    compile: Literal["off", "step", "graph"] = "off"
+    bar: float = 1e-4
+    label: str | None = None
+
+    def __post_init__(self) -> None:
+        for key in ("steps", "batch"):
+            _at_least(key, getattr(self, key), 1)
+        if not self.bar > 0:
+            raise ValueError(f"bar must be positive, got {self.bar:g}")
+
+    @property
+    def title(self) -> str:
+        """What the table calls it."""
+        return self.label or f"{Path(self.config).stem} {self.sampler} {self.precision} x{self.batch}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,10 +285,13 @@ class Suite:
         peers: loops of other libraries that are timed beside ours, on the state of the first model: "diffusers ddim".
         repeats: timed walks of a cell, after one that is not; 0 leaves times out.
         reference: None to leave errors out.
+        fewer: None to leave it out; needs a reference, and neither steps nor nfe.
         quality: None to leave it out.
         draws: likewise; a suite has one of the two.
         learning: None to leave it out.
+        pairs: runs beside other implementations on the same weights.
         startup: None to leave it out.
+        memory: likewise.
     """
 
     title: str = ""
@@ -195,10 +311,13 @@ class Suite:
     as_written: bool = False
     peers: Sequence[str] = ()
     reference: Reference | None = None
+    fewer: Fewer | None = None
     quality: Quality | None = None
     draws: Draws | None = None
     learning: Learning | None = None
+    pairs: Sequence[Pair] = ()
     startup: Startup | None = None
+    memory: Memory | None = None
 
     def __post_init__(self) -> None:
         for key in ("n", "batch", "threads"):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from registry.values import shown
 from zoo.core.refusals import Reason
 from zoo.core.schedule import Schedule
 from zoo.spacings.base import End, SpacingError, at_least_one, end_time, line
@@ -22,12 +24,15 @@ class LogSNR:
 
     Args:
         rho: 1 for equal steps; larger ones are dense near the data.
+        ramp: in place of u^rho, what it is at equal steps from the start, falling from 1 to 0, such as steps that were
+            fitted to a model (Sabour et al. 2024); for other numbers of steps, linear in between.
         sigma_max: sigma / alpha at the start; None takes the schedule's.
         sigma_min: sigma / alpha of the last evaluation; None takes the schedule's least noise.
         end: where the last step goes.
     """
 
     rho: float = 1.0
+    ramp: Sequence[float] | None = None
     sigma_max: float | None = None
     sigma_min: float | None = None
     end: End = "clean"
@@ -37,8 +42,19 @@ class LogSNR:
         if not self.rho > 0:
             raise SpacingError(f"rho must be positive, got {self.rho:g}")
         high, low = _noise_range(schedule, self.sigma_max, self.sigma_min)
-        ramp = line(1, 0, steps) ** self.rho
+        ramp = line(1, 0, steps) ** self.rho if self.ramp is None else self._fitted(self.ramp, steps)
         return _at_ratios(schedule, (low.log() + ramp * (high.log() - low.log())).exp(), self.end)
+
+    def _fitted(self, ramp: Sequence[float], steps: int) -> Tensor:
+        """(steps,) the given ramp, linear in between."""
+        given = torch.tensor(list(ramp), dtype=torch.float64)
+        if len(given) < 2 or (float(given[0]), float(given[-1])) != (1, 0) or not (given.diff() < 0).all():
+            raise SpacingError(f"ramp must fall strictly from 1 to 0, got {shown(list(ramp))}")
+        if self.rho != 1:
+            raise SpacingError(f"give rho or ramp, not both; got rho {self.rho:g}")
+        place = line(0, len(given) - 1, steps)
+        left = place.floor().long().clamp(max=len(given) - 2)
+        return torch.lerp(given[left], given[left + 1], place - left)
 
 
 @dataclass(frozen=True, kw_only=True)

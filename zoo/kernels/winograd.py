@@ -25,6 +25,9 @@ PASS_BYTES = 2 * 2**20
 LEAST = 2048
 """Tiles times reuse from which mixing pays: below it, reading the 16 mixed taps costs more than they save."""
 
+_MIX = torch.tensor([[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]])
+"""What each m_i multiplies: g_0, (g_0 + g_1 + g_2) / 2, (g_0 - g_1 + g_2) / 2, g_2."""
+
 
 class Scratch:
     """Memory that the layers of one network use in turn: what is always the same stays near the core.
@@ -56,7 +59,7 @@ class WinogradConv1d(nn.Conv1d):
     @torch.no_grad()
     def transform(self, scratch: Scratch) -> None:
         """Mix the taps, once for as long as the weights stay as they are."""
-        self.mixed, self.scratch = _mixed(self.weight.permute(2, 1, 0)), scratch
+        self.mixed, self.scratch = _mix(self.weight, _MIX), scratch  # (4, C, C')
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, C, T)."""
@@ -101,9 +104,9 @@ class WinogradConv2d(nn.Conv2d):
     @torch.no_grad()
     def transform(self, scratch: Scratch) -> None:
         """Mix the taps along both sides, once for as long as the weights stay as they are."""
-        rows = _mixed(self.weight.permute(2, 3, 1, 0))  # (4, 3, C, C')
-        # the columns' taps come first
-        self.mixed, self.scratch = _mixed(rows.transpose(0, 1)).flatten(0, 1), scratch  # (16, C, C')
+        # rows of taps first, as in ``weight``, but columns of mixtures first, as ``forward`` makes them
+        both = torch.einsum("ai,bj->baij", _MIX, _MIX).reshape(16, 9)
+        self.mixed, self.scratch = _mix(self.weight, both), scratch  # (16, C, C')
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, C, H, W)."""
@@ -159,11 +162,11 @@ def _reuse(conv: nn.Conv2d) -> float:
     return conv.in_channels * conv.out_channels / (conv.in_channels + conv.out_channels)
 
 
-def _mixed(taps: Tensor) -> Tensor:
-    """(3, ...) -> (4, ...): g_0, (g_0 + g_1 + g_2) / 2, (g_0 - g_1 + g_2) / 2, g_2."""
-    first, middle, last = taps
-    outer = (first + last) / 2
-    return torch.stack([first, outer + middle / 2, outer - middle / 2, last])
+def _mix(weight: Tensor, mix: Tensor) -> Tensor:
+    """(C', C, ...) taps and (M, taps) mixtures -> (M, C, C'), ready to be multiplied from the right."""
+    outputs, inputs = weight.shape[:2]
+    taps = weight.flatten(2).transpose(0, 1).reshape(inputs * outputs, -1)
+    return (mix.to(weight.dtype) @ taps.mT).view(-1, inputs, outputs)
 
 
 def _differences(d: Tensor, made: Tensor) -> Tensor:

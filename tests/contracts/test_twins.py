@@ -111,6 +111,23 @@ def test_only_what_is_plain_is_exchanged():
     assert fast[0] is layers[0]
 
 
+def test_gradients_go_through_a_twin():
+    """A guidance may ask for them in the middle of a walk."""
+    net = nn.Sequential(nn.Conv1d(4, 8, 3, padding=1), nn.Conv1d(8, 4, 1))
+    x = torch.randn(2, 4, 20, requires_grad=True)
+    (plain,) = torch.autograd.grad(net(x).square().sum(), x)
+    (fast,) = torch.autograd.grad(twin(net, torch.float32)(x).square().sum(), x)
+    torch.testing.assert_close(fast, plain, rtol=0, atol=1e-4)
+
+
+@torch.no_grad()
+def test_a_layer_in_two_places_is_exchanged_in_both():
+    layer = nn.Linear(4, 4)
+    fast = twin(nn.ModuleDict({"a": layer, "b": nn.Sequential(layer)}), torch.bfloat16)
+    assert fast["a"] is fast["b"][0]
+    assert fast["a"].weight.dtype == torch.bfloat16
+
+
 @torch.no_grad()
 def test_frequencies_are_never_rounded():
     net = nn.Sequential(FourierEmbedding(16), nn.Linear(16, 16))

@@ -47,15 +47,26 @@ def twin(network: nn.Module, dtype: torch.dtype, *, plain: bool = False, on_cpu:
     return rebuilt(network, swap)
 
 
-def rebuilt(module: nn.Module, swap: Swap) -> nn.Module:
-    """A tree of modules with some exchanged; a branch in which nothing changes is the branch itself."""
+def rebuilt(module: nn.Module, swap: Swap, known: dict[nn.Module, nn.Module] | None = None) -> nn.Module:
+    """A tree of modules with some exchanged; a branch in which nothing changes is the branch itself.
+
+    Args:
+        module: the root.
+        swap: gives the module that takes another's place, with the children of the old one; None to leave it.
+        known: what has been rebuilt already: a module may stand in several places.
+    """
+    known = {} if known is None else known
+    if module in known:
+        return known[module]
     own = swap(module)
-    children = {name: rebuilt(child, swap) for name, child in module.named_children()}
+    children = {name: None if child is None else rebuilt(child, swap, known) for name, child in module._modules.items()}
     if own is None and all(child is module._modules[name] for name, child in children.items()):
-        return module
-    new = own if own is not None else copy.copy(module)
-    # copy.copy shares the table of children, too
-    new._modules = {**module._modules, **children}
+        new = module
+    else:
+        new = own if own is not None else copy.copy(module)
+        # copy.copy shares the table of children, too
+        new._modules = children
+    known[module] = new
     return new
 
 

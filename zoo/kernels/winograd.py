@@ -64,7 +64,7 @@ class WinogradConv1d(nn.Conv1d):
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, C, T)."""
         (dilation,), frames = self.dilation, x.shape[-1]
-        if frames < 4 * dilation:
+        if frames < 4 * dilation or _differentiated(x):
             return super().forward(x)
         out = x.new_empty(len(x), frames, self.out_channels)
         for item, result in zip(x.mT, out, strict=True):
@@ -113,7 +113,7 @@ class WinogradConv2d(nn.Conv2d):
         batch, channels, height, width = x.shape
         tiles = -(-height // 2) * -(-width // 2)
         together = max(1, PASS_BYTES // (16 * tiles * channels * x.element_size()))
-        if min(batch, together) * tiles * _reuse(self) < LEAST:
+        if min(batch, together) * tiles * _reuse(self) < LEAST or _differentiated(x):
             # reading the 16 mixed taps would cost more than they save
             return super().forward(x)
         out = x.new_empty(batch, height, width, self.out_channels)
@@ -155,6 +155,11 @@ class WinogradConv2d(nn.Conv2d):
 def pays(conv: nn.Conv2d) -> bool:
     """Whether the sums are few beside the products: measured, from 128 channels to 128 on."""
     return _reuse(conv) >= 64
+
+
+def _differentiated(x: Tensor) -> bool:
+    """Whether somebody wants gradients, as a guidance may: sums that are written into scratch memory have none."""
+    return torch.is_grad_enabled() and x.requires_grad
 
 
 def _reuse(conv: nn.Conv2d) -> float:

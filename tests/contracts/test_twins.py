@@ -6,6 +6,7 @@ import pytest
 import torch
 from parts import start, tiny_model
 from torch import nn
+from torch.nn.utils import parametrizations
 
 import registry
 import zoo
@@ -118,6 +119,15 @@ def test_gradients_go_through_a_twin():
     (plain,) = torch.autograd.grad(net(x).square().sum(), x)
     (fast,) = torch.autograd.grad(twin(net, torch.float32)(x).square().sum(), x)
     torch.testing.assert_close(fast, plain, rtol=0, atol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_parametrized_layers_have_twins(dtype):
+    net = nn.Sequential(parametrizations.weight_norm(nn.Conv1d(8, 8, 3, padding=1)), nn.Conv1d(8, 4, 1))
+    x = torch.randn(2, 8, 20)
+    bar = {torch.float32: 1e-5, torch.bfloat16: 0.05}[dtype]
+    torch.testing.assert_close(twin(net, dtype)(x.to(dtype)).float(), net(x), rtol=0, atol=bar)
 
 
 @torch.no_grad()

@@ -6,7 +6,6 @@ are shared between the two: the twin is good for one walk, as long as nobody tra
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 
 import torch
@@ -36,7 +35,7 @@ def twin(network: nn.Module, dtype: torch.dtype, *, plain: bool = False, on_cpu:
         form = None if plain else _form(module, dtype, on_cpu)
         if form is None:
             return _in_precision(module, dtype)
-        faster = _in_precision(module, dtype) or copy.copy(module)
+        faster = _in_precision(module, dtype) or _shallow(module)
         faster.__class__ = form
         if isinstance(faster, WinogradConv1d | WinogradConv2d):
             faster.transform(scratch)
@@ -63,15 +62,17 @@ def rebuilt(module: nn.Module, swap: Swap, known: dict[nn.Module, nn.Module] | N
     if own is None and all(child is module._modules[name] for name, child in children.items()):
         new = module
     else:
-        new = own if own is not None else copy.copy(module)
-        # copy.copy shares the table of children, too
+        new = own if own is not None else _shallow(module)
+        # the copy shares the table of children, too
         new._modules = children
     known[module] = new
     return new
 
 
 def _form(module: nn.Module, dtype: torch.dtype, on_cpu: bool) -> type[nn.Module] | None:
-    """The faster form of a layer, if there is one."""
+    """The faster form of a layer, if there is one; none for a layer whose weights a hook makes before each call."""
+    if module._forward_pre_hooks:
+        return None
     if type(module) is nn.Conv1d and _plain(module) and module.stride == (1,):
         if module.kernel_size == (1,) and module.padding == (0,):
             return FrameLinear
@@ -87,6 +88,13 @@ def _form(module: nn.Module, dtype: torch.dtype, on_cpu: bool) -> type[nn.Module
             return WinogradConv2d
         return nn.Conv2d
     return None
+
+
+def _shallow(module: nn.Module) -> nn.Module:
+    """A module of its own with everything that the other has; copy.copy refuses those with parametrizations."""
+    new = module.__class__.__new__(module.__class__)
+    new.__dict__ = dict(module.__dict__)
+    return new
 
 
 def _channels_last(tensor: Tensor) -> Tensor:
@@ -107,7 +115,7 @@ def _in_precision(module: nn.Module, dtype: torch.dtype) -> nn.Module | None:
     own = [*module._parameters.values(), *module._buffers.values()]
     if all(tensor is None or not tensor.is_floating_point() or tensor.dtype == dtype for tensor in own):
         return None
-    new = copy.copy(module)
+    new = _shallow(module)
     _own(new, lambda tensor: tensor)
     # by the module's own rules: some keep numbers that must not be rounded
     new._apply(lambda one: one.to(dtype) if one.is_floating_point() else one, recurse=False)  # type: ignore[no-untyped-call]

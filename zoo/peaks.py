@@ -6,7 +6,6 @@ is taken, whatever the batch. What libraries take for themselves, such as scratc
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -21,7 +20,7 @@ from zoo.core.noise import PerSample
 from zoo.core.parameterization import Parameterization
 from zoo.core.prepared import Prepared, offers
 from zoo.core.sampler import Sampler, walk
-from zoo.kernels.twin import rebuilt, twin
+from zoo.kernels.twin import rebuilt, shallow, twin
 from zoo.tracing import Alive
 
 _STEPS = 8
@@ -102,7 +101,7 @@ def _shell(network: nn.Module, device: torch.device) -> nn.Module:
         return tensor if tensor is None or device.type != "meta" else torch.empty_like(tensor, device=device)
 
     def swap(module: nn.Module) -> nn.Module:
-        new = copy.copy(module)
+        new = shallow(module)
         new._parameters = {
             name: None if one is None else nn.Parameter(torch.empty_like(one, device=device), requires_grad=False)
             for name, one in module._parameters.items()

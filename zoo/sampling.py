@@ -225,7 +225,7 @@ def _begun(
 def _network(model: Diffusion, precision: str, compile: str) -> Network:
     """The network in its fast form; one that the zoo did not build is asked as it is, unless something is demanded."""
     if not model.config and (precision, compile) == ("float32", "off"):
-        return model.denoiser
+        return kernels.as_it_is(model.denoiser, model.dtype, model.device)
     return kernels.ready(model.denoiser, model.dtype, model.device, precision, compile)
 
 

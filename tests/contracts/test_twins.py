@@ -130,6 +130,57 @@ def test_parametrized_layers_have_twins(dtype):
     torch.testing.assert_close(twin(net, dtype)(x.to(dtype)).float(), net(x), rtol=0, atol=bar)
 
 
+class Odd(nn.Module):
+    """Holds its layers in a list of its own too, and keeps what it has worked out."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv1d(4, 4, 3, padding=1)
+        self.order = [self.first, nn.Tanh()]
+        self.kept = {}
+
+    def forward(self, x, t):
+        for layer in self.order:
+            x = layer(x)
+        if "scale" not in self.kept:
+            self.kept["scale"] = torch.linspace(0.1, 1.7, x.shape[-1], dtype=x.dtype, device=x.device)
+        return x * self.kept["scale"]
+
+
+@torch.no_grad()
+def test_a_network_that_keeps_things_is_not_disturbed():
+    net, x, t = Odd(), torch.randn(2, 4, 20), torch.zeros(2)
+    rounded = twin(net, torch.bfloat16)(x.bfloat16(), t)
+    assert rounded.dtype == torch.bfloat16
+    assert net.kept == {}
+    plain = net(x, t)
+    torch.testing.assert_close(rounded.float(), plain, rtol=0, atol=0.05)
+    assert net.kept["scale"].dtype == torch.float32
+
+
+@torch.no_grad()
+def test_weights_in_another_precision_keep_it():
+    class Mixed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.head = nn.Conv1d(4, 4, 3, padding=1), nn.Linear(20, 20).double()
+
+        def forward(self, x, t):
+            return self.head(self.body(x).double()).float()
+
+    net, x, t = Mixed(), torch.randn(2, 4, 20), torch.zeros(2)
+    torch.testing.assert_close(ready(net, torch.float32, CPU, "float32", "off")(x, t), net(x, t), rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "layer", [nn.Conv1d(4, 4, 3, padding=1), nn.Conv2d(128, 128, 3, padding=1), nn.Conv2d(4, 4, 1)]
+)
+def test_a_single_item_without_its_batch(layer):
+    x = torch.randn(layer.in_channels, *[16] * (layer.weight.ndim - 2))
+    torch.testing.assert_close(twin(nn.Sequential(layer), torch.float32)(x), layer(x), rtol=0, atol=1e-4)
+
+
 @torch.no_grad()
 def test_a_layer_in_two_places_is_exchanged_in_both():
     layer = nn.Linear(4, 4)

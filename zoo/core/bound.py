@@ -96,7 +96,7 @@ class Bound:
         rows = x_t.shape[0]
         kind = (rows, exact, x_t.device)
         if kind != self._kind:
-            told = torch.tensor(self._labels, dtype=exact, device=x_t.device)[:, None].expand(-1, rows)
+            told = torch.tensor(self._labels, dtype=exact, device=x_t.device)[:, None].repeat(1, rows)
             self._kind, self._told = kind, dict(zip(self._labels, told.unbind(), strict=True))
         found = self._told.get(label)
         return torch.full((rows,), label, dtype=exact, device=x_t.device) if found is None else found

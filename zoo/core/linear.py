@@ -184,7 +184,8 @@ def run(rows: tuple[Row, ...], denoise: Readable, x: Tensor, noise: Noise) -> It
     known: dict[str, Tensor] = {}
     nfe = 0
     half = denoise.parameterization.learned_variance
-    scales = _scales(rows, x.dtype)
+    # never half: numbers () do not decide about the type of a product, and would be rounded
+    scales = _scales(rows, torch.promote_types(x.dtype, torch.float32))
     for row in rows:
         known["x"] = x
         for op in row.ops:

@@ -105,4 +105,5 @@ class Prepared:
 def _wanted(method: Callable[..., Tensors], cond: Mapping[str, Any]) -> dict[str, Tensor]:
     """The conditions that a method names."""
     names = inspect.signature(method).parameters
-    return {name: value for name, value in cond.items() if name in names and isinstance(value, Tensor)}
+    every = any(one.kind is one.VAR_KEYWORD for one in names.values())
+    return {name: value for name, value in cond.items() if (every or name in names) and isinstance(value, Tensor)}

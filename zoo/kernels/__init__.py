@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoo.kernels.inference import AUTO_BAR, Asked, Compile, KernelError, Precision, Watched, ready
+from zoo.kernels.inference import AUTO_BAR, Asked, Compile, KernelError, Precision, Watched, as_it_is, ready
 from zoo.kernels.twin import twin
 
-__all__ = ["AUTO_BAR", "Asked", "Compile", "KernelError", "Precision", "Watched", "ready", "twin"]
+__all__ = ["AUTO_BAR", "Asked", "Compile", "KernelError", "Precision", "Watched", "as_it_is", "ready", "twin"]

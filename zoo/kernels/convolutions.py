@@ -11,6 +11,8 @@ class FrameLinear(nn.Conv1d):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, C, T)."""
+        if x.ndim != 3:
+            return super().forward(x)
         return F.linear(x.mT, self.weight.flatten(1), self.bias).mT
 
 
@@ -19,6 +21,8 @@ class FrameConv(nn.Conv1d):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, C, T)."""
+        if x.ndim != 3:
+            return super().forward(x)
         taps, dilation, padding = self.kernel_size[0], self.dilation[0], int(self.padding[0])
         batch, channels, frames = x.shape
         padded = F.pad(x.mT, (0, 0, padding, padding)).contiguous()
@@ -33,4 +37,6 @@ class PixelLinear(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, C, H, W)."""
+        if x.ndim != 4:
+            return super().forward(x)
         return F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)

@@ -40,6 +40,11 @@ class Graphed:
         self._captures: dict[Hashable, _Capture] = {}
 
     def __call__(self, x: Tensor, t: Tensor, **cond: Any) -> Tensor:
+        # streams and graphs belong to the current device, which need not be the model's
+        with torch.cuda.device(x.device):
+            return self._replayed(x, t, cond)
+
+    def _replayed(self, x: Tensor, t: Tensor, cond: dict[str, Any]) -> Tensor:
         leaves, structure = pytree.tree_flatten(((x, t), cond))
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         rest = tuple(repr(leaf) for leaf in leaves if not isinstance(leaf, Tensor))
@@ -52,7 +57,8 @@ class Graphed:
             last = capture.last[i]
             if last is None or last[0] is not given or last[1] != given._version:
                 static.copy_(given)
-                capture.last[i] = (given, given._version)
+                # tensors of inference mode count no versions
+                capture.last[i] = None if given.is_inference() else (given, given._version)
         capture.graph.replay()
         # the next replay writes over it
         return capture.out.clone()

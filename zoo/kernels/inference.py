@@ -107,16 +107,23 @@ def ready(
             raise KernelError("precision: a network without weights computes in what it is given; leave bf16 out")
         return _asked(network, torch.bfloat16, device, compile)
     if precision == "float32" or dtype not in (torch.float32, torch.float64):
-        return _asked(network, dtype, device, compile)
-    exact = _asked(network, dtype, device, compile)
+        return _asked(network, dtype, device, compile, recast=False)
+    exact = _asked(network, dtype, device, compile, recast=False)
     return Watched(_asked(network, faster, device, compile), exact) if (faster := _faster(device)) else exact
 
 
-def _asked(network: nn.Module, dtype: torch.dtype | None, device: torch.device, compile: str) -> Asked:
+def as_it_is(network: nn.Module, dtype: torch.dtype | None, device: torch.device) -> nn.Module | Asked:
+    """A network that is asked in its own form; without TF32 on CUDA, as any other."""
+    return Asked(network, dtype, without_tf32) if device.type == "cuda" else network
+
+
+def _asked(
+    network: nn.Module, dtype: torch.dtype | None, device: torch.device, compile: str, *, recast: bool = True
+) -> Asked:
     call: Callable[..., Tensor] = network
     if dtype not in (None, torch.float64) and not isinstance(network, torch.jit.ScriptModule):
         assert dtype is not None
-        call = twin(network, dtype, plain=compile == "step")
+        call = twin(network, dtype, plain=compile == "step", recast=recast)
     if compile == "step":
         call = torch.compile(call, dynamic=False)
     elif compile == "graph":

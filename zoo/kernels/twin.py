@@ -16,8 +16,18 @@ from zoo.kernels.winograd import Scratch, WinogradConv1d, WinogradConv2d, pays
 
 Swap = Callable[[nn.Module], nn.Module | None]
 
+_TABLES = frozenset(nn.Module().__dict__)
+"""What every module has: parameters, children, hooks."""
 
-def twin(network: nn.Module, dtype: torch.dtype, *, plain: bool = False, on_cpu: bool | None = None) -> nn.Module:
+
+def twin(
+    network: nn.Module,
+    dtype: torch.dtype,
+    *,
+    plain: bool = False,
+    on_cpu: bool | None = None,
+    recast: bool = True,
+) -> nn.Module:
     """A network that computes the same, faster, in a precision, where the network is.
 
     Args:
@@ -25,17 +35,20 @@ def twin(network: nn.Module, dtype: torch.dtype, *, plain: bool = False, on_cpu:
         dtype: float32, bfloat16 or float16.
         plain: leave the layers their form and change the precision only, as for a compiler.
         on_cpu: whether it is asked there; None for where the network is.
+        recast: bring all weights to dtype; else those of another one keep theirs.
     """
     if on_cpu is None:
         on_cpu = all(tensor.is_cpu for tensor in (*network.parameters(), *network.buffers()))
 
     scratch = Scratch()
+    known: dict[nn.Module, nn.Module] = {}
 
     def swap(module: nn.Module) -> nn.Module | None:
         form = None if plain else _form(module, dtype, on_cpu)
-        if form is None:
-            return _in_precision(module, dtype)
-        faster = _in_precision(module, dtype) or _shallow(module)
+        cast = _in_precision(module, dtype) if recast else None
+        if form is None or (not recast and module.weight.dtype != dtype):
+            return cast
+        faster = cast or shallow(module)
         faster.__class__ = form
         if isinstance(faster, WinogradConv1d | WinogradConv2d):
             faster.transform(scratch)
@@ -43,7 +56,27 @@ def twin(network: nn.Module, dtype: torch.dtype, *, plain: bool = False, on_cpu:
             _own(faster, _channels_last)
         return faster
 
-    return rebuilt(network, swap)
+    root = rebuilt(network, swap, known)
+    for new in known.values():
+        _follow(new, known)
+    return root
+
+
+def _follow(module: nn.Module, known: dict[nn.Module, nn.Module]) -> None:
+    """Let lists and the like, in which a twin holds modules once more, hold the new ones."""
+    if known.get(module) is module:
+        return
+    for name, value in module.__dict__.items():
+        if name in _TABLES:
+            continue
+        if type(value) in (list, tuple):
+            module.__dict__[name] = type(value)(
+                known.get(one, one) if isinstance(one, nn.Module) else one for one in value
+            )
+        elif type(value) is dict:
+            module.__dict__[name] = {
+                key: known.get(one, one) if isinstance(one, nn.Module) else one for key, one in value.items()
+            }
 
 
 def rebuilt(module: nn.Module, swap: Swap, known: dict[nn.Module, nn.Module] | None = None) -> nn.Module:
@@ -62,7 +95,7 @@ def rebuilt(module: nn.Module, swap: Swap, known: dict[nn.Module, nn.Module] | N
     if own is None and all(child is module._modules[name] for name, child in children.items()):
         new = module
     else:
-        new = own if own is not None else _shallow(module)
+        new = own if own is not None else shallow(module)
         # the copy shares the table of children, too
         new._modules = children
     known[module] = new
@@ -90,10 +123,16 @@ def _form(module: nn.Module, dtype: torch.dtype, on_cpu: bool) -> type[nn.Module
     return None
 
 
-def _shallow(module: nn.Module) -> nn.Module:
-    """A module of its own with everything that the other has; copy.copy refuses those with parametrizations."""
+def shallow(module: nn.Module) -> nn.Module:
+    """A module of its own with everything that the other has.
+
+    Not copy.copy, which refuses parametrizations, and shares tables: what a network keeps in one of its own, such as
+    frequencies in some precision, must not come back to the network from its twin.
+    """
     new = module.__class__.__new__(module.__class__)
-    new.__dict__ = dict(module.__dict__)
+    new.__dict__ = {
+        name: value.copy() if type(value) in (dict, list, set) else value for name, value in module.__dict__.items()
+    }
     return new
 
 
@@ -115,7 +154,7 @@ def _in_precision(module: nn.Module, dtype: torch.dtype) -> nn.Module | None:
     own = [*module._parameters.values(), *module._buffers.values()]
     if all(tensor is None or not tensor.is_floating_point() or tensor.dtype == dtype for tensor in own):
         return None
-    new = _shallow(module)
+    new = shallow(module)
     _own(new, lambda tensor: tensor)
     # by the module's own rules: some keep numbers that must not be rounded
     new._apply(lambda one: one.to(dtype) if one.is_floating_point() else one, recurse=False)  # type: ignore[no-untyped-call]

@@ -64,7 +64,7 @@ class WinogradConv1d(nn.Conv1d):
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, C, T)."""
         (dilation,), frames = self.dilation, x.shape[-1]
-        if frames < 4 * dilation or _differentiated(x):
+        if x.ndim != 3 or frames < 4 * dilation or _differentiated(x):
             return super().forward(x)
         out = x.new_empty(len(x), frames, self.out_channels)
         for item, result in zip(x.mT, out, strict=True):
@@ -110,6 +110,8 @@ class WinogradConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, C, H, W)."""
+        if x.ndim != 4:
+            return super().forward(x)
         batch, channels, height, width = x.shape
         tiles = -(-height // 2) * -(-width // 2)
         together = max(1, PASS_BYTES // (16 * tiles * channels * x.element_size()))

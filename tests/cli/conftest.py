@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -49,7 +50,14 @@ def process(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     def start(*arguments: str, code: str | None = None) -> subprocess.Popen[str]:
         command = [sys.executable, "-c", code] if code else [sys.executable, "-m", "zoo", *arguments]
         return subprocess.Popen(
-            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command,
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # a shell without job control starts what runs behind it with Ctrl-C ignored, and children inherit that
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     return start

@@ -363,14 +363,8 @@ def test_training_that_is_stopped_goes_on(zoo: Zoo, process: Process, tmp_path: 
 def test_ctrl_c_leaves_no_half_file(process: Process, tmp_path: Path) -> None:
     running = process("sample", "tiny-unet", "--random-weights", "--out", "x.png", "-n", "640", "--steps", "1000")
     time.sleep(6)
-    for _ in range(4):
-        running.send_signal(signal.SIGINT)
-        try:
-            _, err = running.communicate(timeout=20)
-            break
-        except subprocess.TimeoutExpired:
-            # a library's import may swallow one; whoever sits there presses again
-            continue
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=60)
     # a shell calls both 130: Python ends by the signal itself when it came while C code ran Python
     assert running.returncode in (130, -signal.SIGINT)
     assert "Traceback" not in err

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,8 +45,8 @@ def sample(
     start_t: float | None = None,
     noise: Noise | Tensor | Spec | None = None,
     batch: int | None = None,
-    precision: Literal["float32", "bf16", "auto"] | None = None,
-    compile: Literal["off", "step", "graph"] | None = None,
+    precision: kernels.Precision | None = None,
+    compile: kernels.Compile | None = None,
     **cond: Any,
 ) -> Tensor:
     """Draw samples.
@@ -125,8 +125,8 @@ def walk(
     start_t: float | None = None,
     noise: Noise | Tensor | Spec | None = None,
     batch: int | None = None,
-    precision: Literal["float32", "bf16", "auto"] | None = None,
-    compile: Literal["off", "step", "graph"] | None = None,
+    precision: kernels.Precision | None = None,
+    compile: kernels.Compile | None = None,
     **cond: Any,
 ) -> Iterator[Moment]:
     """The same as :func:`sample`, moment by moment: the start, then the state after every step, in model space.

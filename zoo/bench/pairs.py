@@ -95,7 +95,7 @@ def measured(pair: Pair, *, repeats: int, seed: int, device: torch.device) -> Pa
     generator = torch.Generator().manual_seed(seed)
     x_T = torch.randn(pair.batch, *(int(side) for side in shape if side), generator=generator).to(device)
     row = PairRow(pair.title, pair.peer, pair.steps, pair.batch, on_gpu=device.type == "cuda")
-    with _PEERS[pair.peer.partition(" ")[0]](model, pair, x_T, generator) as (ours, theirs):
+    with _PEERS[pair.peer](model, pair, x_T, generator) as (ours, theirs):
         a, b = ours(), theirs()
         difference = float((a - b).abs().max() / b.abs().max())
         row = replace(row, difference=difference)
@@ -195,5 +195,3 @@ def _ours(model: Diffusion, pair: Pair, x_T: Tensor, **cond: Tensor) -> Tensor:
 
 
 _PEERS: dict[str, Callable[..., Any]] = {"diffusers": _diffusers, "textbook": _textbook}
-PEERS = tuple(_PEERS)
-"""Whom a pair can be run beside."""

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.layers.ahead import Ahead, CondProjection, TimeProjection, all_ahead, apart, number
+from zoo.layers.ahead import Ahead, CondProjection, TimeProjection, all_ahead, apart, cond_ahead, number, told
 from zoo.layers.frames import FrameShape, embed_step, hide, positive
 from zoo.layers.levels import Section
 
@@ -132,9 +132,7 @@ class DiffNet(nn.Module):
         """Every layer's projection of the condition: `cond.i`, (B, 2 C, T) each; nothing without a condition."""
         if cond is None:
             return {}
-        cond = self.frames.condition(cond.to(self.skip_projection.weight.dtype), lengths)
-        layers = (cast(ResidualLayer, layer) for layer in self.residual_layers)
-        return {f"cond.{i}": layer.conditioner_projection.ahead(cond) for i, layer in enumerate(layers)}
+        return cond_ahead(self, self.frames.condition(cond.to(self.skip_projection.weight.dtype), lengths))
 
     def prepare_times(self, times: Tensor) -> dict[str, Tensor]:
         """Every layer's projection of the step, for (R,) times: (R, L C)."""
@@ -175,12 +173,12 @@ class DiffNet(nn.Module):
         else:
             step = self.mlp(embed_step(batch.t, self.residual_channels, x.dtype))
         count = len(self.residual_layers)
-        told = tuple(ready[f"cond.{i}"] for i in range(count)) if "cond.0" in ready else batch.cond
+        layers_cond = told(ready, batch.cond, count)
         h = F.relu(self.input_projection(batch.x))
         # at least float32: twenty skips of half precision add up to half a digit less
         skips = torch.zeros_like(h, dtype=torch.promote_types(h.dtype, torch.float32))
         for layer in self.residual_layers:
-            h, skip = layer(h, step, told, batch.past)
+            h, skip = layer(h, step, layers_cond, batch.past)
             skips += skip
         skips /= math.sqrt(count)
         h = F.relu(self.skip_projection(skips.to(h.dtype)))

@@ -8,13 +8,13 @@ numbers in these names count modules without parameters as well.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.core.errors import ArgumentValueError
-from zoo.layers.ahead import Ahead, CondProjection, all_ahead, apart, number
+from zoo.layers.ahead import Ahead, CondProjection, FrameProjection, all_ahead, apart, cond_ahead, number, told
 from zoo.layers.frames import FrameShape, embed_step, hide, odd, positive
 from zoo.layers.levels import Section
 
@@ -81,8 +81,8 @@ class ConvModule(nn.Module):
         return dropout(narrow(activation(conv(hide(h, past)))))  # type: ignore[no-any-return]
 
 
-class StepProjection(CondProjection):
-    """A layer's 1x1 convolution of the embedded time, which is a single frame."""
+class StepProjection(FrameProjection):
+    """That of the embedded time, which is a single frame."""
 
 
 class LynxLayer(nn.Module):
@@ -161,9 +161,8 @@ class LYNXNet(nn.Module):
         )
         self.norm = nn.LayerNorm(channels)
         self.output_projection = nn.Conv1d(channels, self.frames.channels, kernel_size=1)
-        number(self, StepProjection)
-        for i, layer in enumerate(self.residual_layers):
-            cast(LynxLayer, layer).conditioner_projection.number = i
+        number(self, CondProjection)
+        self._step_widths = number(self, StepProjection)
         nn.init.kaiming_normal_(self.input_projection.weight)
         nn.init.zeros_(self.output_projection.weight)
 
@@ -171,9 +170,7 @@ class LYNXNet(nn.Module):
         """Every layer's projection of the condition: `cond.i`, (B, C, T) each; nothing without a condition."""
         if cond is None:
             return {}
-        cond = self.frames.condition(cond.to(self.norm.weight.dtype), lengths)
-        layers = (cast(LynxLayer, layer) for layer in self.residual_layers)
-        return {f"cond.{i}": layer.conditioner_projection.ahead(cond) for i, layer in enumerate(layers)}
+        return cond_ahead(self, self.frames.condition(cond.to(self.norm.weight.dtype), lengths))
 
     def prepare_times(self, times: Tensor) -> dict[str, Tensor]:
         """Every layer's projection of the step, for (R,) times: (R, layers C, 1)."""
@@ -207,18 +204,18 @@ class LYNXNet(nn.Module):
             ArgumentValueError: when a length (on the CPU) is not 1..T.
         """
         batch = self.frames.read(x, t, cond, lengths)
-        ready, count = prepared or {}, len(self.residual_layers)
+        ready = prepared or {}
         step: Tensor | Ahead
         if "step" in ready:
-            step = apart(ready["step"], [self.channels] * count)
+            step = apart(ready["step"], self._step_widths)
         else:
             step = self.diffusion_embedding(embed_step(batch.t, self.channels, x.dtype))[:, :, None]
-        told = tuple(ready[f"cond.{i}"] for i in range(count)) if "cond.0" in ready else batch.cond
+        layers_cond = told(ready, batch.cond, len(self.residual_layers))
         h = self.input_projection(batch.x)
         if not self.strong_cond:
             h = F.gelu(h)
         for layer in self.residual_layers:
-            h = layer(h, step, told, batch.past, self.strong_cond)
+            h = layer(h, step, layers_cond, batch.past, self.strong_cond)
         h = self.norm(h.transpose(1, 2)).transpose(1, 2)
         return self.frames.write(self.output_projection(h), batch.past)
 

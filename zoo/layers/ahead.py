@@ -6,7 +6,7 @@ together, and hand its blocks the results: each takes the one of its number.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, cast
 
 import torch
@@ -61,22 +61,26 @@ class Modulation(nn.Sequential):
         return super().forward(vector)  # type: ignore[no-any-return, no-untyped-call]
 
 
-class CondProjection(nn.Conv1d):
-    """A layer's 1x1 convolution of the condition, (B, H, T) -> (B, C, T), or what was worked out ahead."""
+class FrameProjection(nn.Conv1d):
+    """A layer's 1x1 convolution, (B, H, T) -> (B, C, T), or what was worked out ahead."""
 
     number = 0
 
-    def __init__(self, cond_channels: int, out_channels: int) -> None:
-        super().__init__(cond_channels, out_channels, kernel_size=1)
+    def __init__(self, channels: int, out_channels: int) -> None:
+        super().__init__(channels, out_channels, kernel_size=1)
 
     @property
     def width(self) -> int:
         """C."""
         return self.out_channels
 
-    def forward(self, cond: Tensor | Ahead) -> Tensor:
-        """cond: (B, H, T), or all results ahead, (B, C, T) each."""
-        return cond[self.number] if isinstance(cond, tuple) else super().forward(cond)
+    def forward(self, frames: Tensor | Ahead) -> Tensor:
+        """frames: (B, H, T), or all results ahead, (B, C, T) each."""
+        return frames[self.number] if isinstance(frames, tuple) else super().forward(frames)
+
+
+class CondProjection(FrameProjection):
+    """That of the condition of a mel."""
 
     def ahead(self, cond: Tensor) -> Tensor:
         """(B, H, T) -> (B, C, T), the channels of a frame side by side in memory, as a walk's kernels have them."""
@@ -94,6 +98,17 @@ def number(network: nn.Module, kind: type[nn.Module]) -> list[int]:
 def all_ahead(network: nn.Module, kind: type[nn.Module], vector: Tensor) -> Tensor:
     """The results of all maps of a kind side by side: (R, W) -> (R, sum of their widths)."""
     return torch.cat([one(vector) for one in _maps(network, kind)], dim=1)
+
+
+def cond_ahead(network: nn.Module, cond: Tensor) -> dict[str, Tensor]:
+    """The results of all projections of a condition, by their numbers: (B, H, T) -> `cond.i`, (B, C, T) each."""
+    maps = [module for module in network.modules() if isinstance(module, CondProjection)]
+    return {f"cond.{one.number}": one.ahead(cond) for one in maps}
+
+
+def told(prepared: Mapping[str, Tensor], cond: Tensor, count: int) -> Tensor | Ahead:
+    """What `cond_ahead` made for so many layers; the condition itself where it was not asked."""
+    return tuple(prepared[f"cond.{i}"] for i in range(count)) if "cond.0" in prepared else cond
 
 
 def apart(row: Tensor, widths: Sequence[int]) -> Ahead:

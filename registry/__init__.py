@@ -11,10 +11,12 @@ from registry.tables import (
     conditioners,
     data,
     denoisers,
+    f0,
     features,
     guidances,
     importers,
     kinds,
+    mels,
     objectives,
     optimizers,
     parameterizations,
@@ -22,6 +24,8 @@ from registry.tables import (
     scalings,
     schedules,
     spacings,
+    units,
+    vocoders,
 )
 
 __all__ = [
@@ -38,10 +42,12 @@ __all__ = [
     "conditioners",
     "data",
     "denoisers",
+    "f0",
     "features",
     "guidances",
     "importers",
     "kinds",
+    "mels",
     "objectives",
     "optimizers",
     "parameterizations",
@@ -50,4 +56,6 @@ __all__ = [
     "schedules",
     "spacings",
     "suggest",
+    "units",
+    "vocoders",
 ]

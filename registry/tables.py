@@ -30,6 +30,10 @@ conditioners = _kind("conditioners", "conditioner")
 optimizers = _kind("optimizers", "optimizer")
 features = _kind("features", "feature extractor")
 classifiers = _kind("classifiers", "classifier")
+mels = _kind("mels", "mel")
+f0 = _kind("f0", "f0 method")
+units = _kind("units", "unit encoder")
+vocoders = _kind("vocoders", "vocoder")
 
 
 def broken() -> list[Broken]:

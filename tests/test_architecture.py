@@ -110,6 +110,10 @@ def test_kinds():
         "optimizers",
         "features",
         "classifiers",
+        "mels",
+        "f0",
+        "units",
+        "vocoders",
     ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from os import PathLike
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
@@ -121,4 +121,85 @@ def plane(
         axes.text(0.5, 1.015, below, transform=axes.transAxes, ha="center", va="bottom", fontsize=8)
         for spine in axes.spines.values():
             spine.set_color("#d0d0d0")
+    write_atomically(Path(path), lambda beside: figure.savefig(beside, format="png"))
+
+
+def mel_pictures(
+    path: str | PathLike[str],
+    panels: Mapping[str, Any],
+    *,
+    seconds: float,
+    columns: int = 1,
+    y_label: str = "mel bin",
+) -> None:
+    """Mel spectrograms side by side on one scale of colours, as a PNG.
+
+    Args:
+        path: the file.
+        panels: title -> (M, T), the lowest bin first; anything that numpy reads as an array.
+        seconds: from one frame to the next.
+        columns: panels in a row.
+        y_label: at the left of the first column.
+    """
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(8.0 if columns == 1 else 6.0 * columns, 0.6 + 2.3 * rows), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    low = min(float(mel.min()) for mel in panels.values())
+    high = max(float(mel.max()) for mel in panels.values())
+    grid = figure.subplots(rows, columns, squeeze=False)
+    shown = None
+    for index, (title, mel) in enumerate(panels.items()):
+        axes = grid[index // columns][index % columns]
+        extent = (0.0, mel.shape[1] * seconds, 0.0, float(mel.shape[0]))
+        shown = axes.imshow(
+            mel, origin="lower", aspect="auto", extent=extent, vmin=low, vmax=high, cmap="magma", interpolation="none"
+        )
+        axes.set_title(title, fontsize=9)
+        axes.set_xlabel("seconds", fontsize=8)
+        if index % columns == 0:
+            axes.set_ylabel(y_label, fontsize=8)
+        axes.tick_params(labelsize=7)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_visible(False)
+    if shown is not None:
+        figure.colorbar(shown, ax=list(grid.flat), fraction=0.02, pad=0.01).ax.tick_params(labelsize=7)
+    write_atomically(Path(path), lambda beside: figure.savefig(beside, format="png"))
+
+
+def pitch_curves(
+    path: str | PathLike[str],
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    *,
+    mel: tuple[Any, float, Sequence[float]] | None = None,
+    title: str = "",
+) -> None:
+    """Pitch over time on an axis of octaves, as a PNG.
+
+    Args:
+        path: the file.
+        curves: what the legend says -> (seconds, Hz); 0 Hz leaves a gap.
+        mel: drawn under them: (M, T), seconds from one frame to the next, and the Hz of the middle of each bin.
+        title: above the plot.
+    """
+    figure = Figure(figsize=(8.0, 3.6), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot(title=title, xlabel="seconds", ylabel="Hz", yscale="log")
+    # the notes A and E of every octave: 55, 82, 110, 165, 220, ...
+    axes.yaxis.set_major_locator(LogLocator(base=2, subs=(82.407 / 64, 110 / 64)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    if mel is not None:
+        picture, step, middles = mel
+        times = [frame * step for frame in range(picture.shape[1])]
+        axes.pcolormesh(times, middles, picture, cmap="magma", shading="nearest", rasterized=True)
+    for name, (seconds, hertz) in curves.items():
+        gapped = [value if value > 0 else float("nan") for value in hertz]
+        axes.plot(seconds, gapped, label=name, linewidth=1.5, marker=".", markersize=2.5)
+    heard = [value for _, hertz in curves.values() for value in hertz if value > 0] or [110.0, 440.0]
+    # the first harmonics are in the picture
+    axes.set_ylim(min(heard) / 1.3, max(heard) * (1.3 if mel is None else 5.0))
+    if mel is None:
+        axes.grid(visible=True, which="major", alpha=0.3)
+    if len(curves) > 1:
+        axes.legend(fontsize="small", frameon=mel is not None)
     write_atomically(Path(path), lambda beside: figure.savefig(beside, format="png"))

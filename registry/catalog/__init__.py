@@ -9,9 +9,11 @@ from registry.catalog import (
     conditioners,
     data,
     denoisers,
+    f0,
     features,
     guidances,
     importers,
+    mels,
     objectives,
     optimizers,
     parameterizations,
@@ -19,6 +21,8 @@ from registry.catalog import (
     scalings,
     schedules,
     spacings,
+    units,
+    vocoders,
 )
 
 __all__ = [
@@ -26,9 +30,11 @@ __all__ = [
     "conditioners",
     "data",
     "denoisers",
+    "f0",
     "features",
     "guidances",
     "importers",
+    "mels",
     "objectives",
     "optimizers",
     "parameterizations",
@@ -36,4 +42,6 @@ __all__ = [
     "scalings",
     "schedules",
     "spacings",
+    "units",
+    "vocoders",
 ]

@@ -21,3 +21,10 @@ data.lazy(
     paper="LeCun et al. 1998, Gradient-based learning applied to document recognition",
     facts={"classes": 10},
 )
+data.lazy(
+    "voice",
+    "zoo.voice.data:Recordings",
+    summary="A folder that `zoo voice prepare` made, in pieces of so many frames.",
+    extra="voice",
+    facts={"classes": "by folder"},
+)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -10,8 +9,9 @@ from collections.abc import Sequence
 import click
 
 import zoo
-from registry import RegistryError, suggest
+from registry import RegistryError
 from zoo.cli.output import colour, fail
+from zoo.cli.verbs import Verbs
 
 _VERBS = {
     "bench": "Compare samplers: time, error and quality, from the same noise.",
@@ -23,35 +23,16 @@ _VERBS = {
     "show": "A config in full, or how the size of a model comes about.",
     "trace": "Draw the paths of samplers over a plane, or print their weights.",
     "train": "Train a model on your own data.",
+    "voice": "Voices: mel, pitch and units of a recording, training data, and another voice.",
 }
 
 
-class _Verbs(click.Group):
-    """Verbs by name; only the one that is called is imported."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(_VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _VERBS:
-            return None
-        command: click.Command = importlib.import_module(f"zoo.cli.{cmd_name}_verb").command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Verbs"):
-            formatter.write_dl(sorted(_VERBS.items()))
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and not args[0].startswith("-") and args[0] not in _VERBS:
-            near = suggest(args[0], _VERBS)
-            raise click.UsageError(f"no verb {args[0]!r}" + (f"; did you mean {near!r}?" if near else ""), ctx)
-        return super().resolve_command(ctx, args)
-
-
-@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Verbs,
+    verbs=_VERBS,
+    package="zoo.cli",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(zoo.__version__, prog_name="zoo")
 @click.option(
     "--threads",

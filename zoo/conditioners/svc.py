@@ -50,10 +50,13 @@ class UnitEncoder(nn.Module):
 class SVC(Conditioner):
     """Units stretched to mel frames, plus a learned row for the pitch: diff-svc and kor_diff_svc.
 
-        cond_n = (units[mel2ph_n] + pitch_embed[bin(f0_n)] [+ energy_embed[bin(energy_n)]] [+ speaker]) (mel2ph_n > 0)
+        cond_n = (mel2ph_n > 0)
+                 ([W] units[mel2ph_n] + pitch_embed[bin(f0_n)] [+ energy_embed[bin(energy_n)]] [+ speaker])
 
     Args:
-        channels: H, of the units and of the condition.
+        channels: H, of the condition.
+        unit_channels: U, of units of another width, which new models project to H; None for units of H channels that
+            are taken as they are, as the old models do.
         f0_min: Hz, the middle of the lowest bin of pitch.
         f0_max: Hz, the middle of the highest.
         f0_bins: one more than there are; 0 is for padding.
@@ -74,6 +77,7 @@ class SVC(Conditioner):
         self,
         *,
         channels: int = 256,
+        unit_channels: int | None = None,
         f0_min: float = 40.0,
         f0_max: float = 1100.0,
         f0_bins: int = 256,
@@ -87,14 +91,20 @@ class SVC(Conditioner):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        positive(channels=channels, encoder_heads=encoder_heads, encoder_kernel_size=encoder_kernel_size)
+        positive(
+            channels=channels,
+            unit_channels=channels if unit_channels is None else unit_channels,
+            encoder_heads=encoder_heads,
+            encoder_kernel_size=encoder_kernel_size,
+        )
         if not 0 < f0_min < f0_max:
             raise ArgumentValueError(f"need 0 < f0_min < f0_max, got {f0_min:g} and {f0_max:g}")
         if not 3 <= f0_bins <= pitch_rows:
             raise ArgumentValueError(f"need 3 <= f0_bins <= pitch_rows, got {f0_bins} and {pitch_rows}")
         if min(speakers, encoder_layers) < 0:
             raise ArgumentValueError(f"speakers and encoder_layers cannot be below 0, got {speakers}, {encoder_layers}")
-        self.channels, self.use_uv = channels, use_uv
+        self.unit_channels, self.use_uv = unit_channels or channels, use_uv
+        self.unit_embed = None if unit_channels is None else nn.Linear(unit_channels, channels)
         self.f0_min, self.f0_max, self.f0_bins = f0_min, f0_max, f0_bins
         self.pitch_embed = _table(pitch_rows, channels)
         self.energy_embed = _table(_ENERGY_BINS, channels) if energy else None
@@ -123,7 +133,7 @@ class SVC(Conditioner):
         with changes nothing.
 
         Args:
-            units: (B, U, H) content units, zero where an item has none.
+            units: (B, N, U) content units, zero where an item has none.
             f0: (B, T) pitch of the mel frames: Hz, 0 where unvoiced, or gapless log2 Hz, as diff-svc stores it.
             mel2ph: (B, T) number of the unit of each frame, from 1; 0 for padding. None stretches evenly.
             energy: (B, T) sqrt(sum over bins of exp(2 mel)) of the log10 mel of the source.
@@ -144,10 +154,12 @@ class SVC(Conditioner):
         """
         f0 = per_frame("f0", f0)
         batch, frames = f0.shape
-        units = take("units", units, (batch, None, self.channels)).to(self.pitch_embed.weight.dtype)
+        units = take("units", units, (batch, None, self.unit_channels)).to(self.pitch_embed.weight.dtype)
         if mel2ph is None:
             mel2ph = align(units.shape[1], frames).to(units.device).expand(batch, frames)
         mel2ph = take("mel2ph", mel2ph, (batch, frames)).long()
+        if self.unit_embed is not None:
+            units = self.unit_embed(units)
         if self.encoder is not None:
             units = self.encoder(units)
         cond = stretched(units, mel2ph)

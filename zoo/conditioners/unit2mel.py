@@ -15,7 +15,7 @@ from zoo.core.conditioner import Conditioner
 from zoo.core.errors import ArgumentValueError, ShapeError
 from zoo.layers.features import mixture, per_frame, stretched, take
 from zoo.layers.frames import positive
-from zoo.layers.pitch import in_hertz
+from zoo.layers.pitch import in_octaves
 
 
 class Unit2Mel(Conditioner):
@@ -74,7 +74,7 @@ class Unit2Mel(Conditioner):
 
         Args:
             units: (B, T, U) content units of the frames, or (B, any, U) at their own rate.
-            f0: (B, T) gapless pitch in Hz; log2 Hz is taken too.
+            f0: (B, T) pitch in Hz, 0 where unvoiced, or gapless, as these models were trained; log2 Hz is taken too.
             mel2ph: (B, T) number of the unit of each frame, from 1, 0 for none; None goes by ``unit_step``.
             energy: not used by these models.
             volume: (B, T) root mean square of the sound around a frame.
@@ -93,7 +93,7 @@ class Unit2Mel(Conditioner):
             ConditionError: when a feature that the model needs is missing or out of range.
         """
         dtype = self.unit_embed.weight.dtype
-        f0 = in_hertz(per_frame("f0", f0))
+        f0 = in_octaves(per_frame("f0", f0)).exp2()
         batch, frames = f0.shape
         if volume is None:
             raise ConditionError("volume is missing: these models are trained with it")

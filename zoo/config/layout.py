@@ -19,6 +19,10 @@ COMPONENTS: dict[Path, str] = {
     ("data",): "data",
     ("training", "objective"): "objectives",
     ("training", "optimizer"): "optimizers",
+    ("voice", "mel"): "mels",
+    ("voice", "f0"): "f0",
+    ("voice", "units"): "units",
+    ("voice", "vocoder"): "vocoders",
 }
 """Where components stand, each with the plural name of its kind."""
 
@@ -33,6 +37,7 @@ CONTEXT: dict[Path, frozenset[str]] = {
     ("data",): frozenset({"shape"}),
     ("training", "objective"): frozenset({"parameterization"}),
     ("training", "optimizer"): frozenset({"parameters", "learning_rate"}),
+    ("voice", "vocoder"): frozenset({"mel"}),
 }
 """The parameters that the zoo supplies when it builds a component, so that a config may not set them."""
 
@@ -52,6 +57,7 @@ KEYS: dict[str, Any] = {
     "sampling": dict[str, Any],
     "data": None,
     "training": dict[str, Any],
+    "voice": dict[str, Any],
     "notes": dict[str, str],
 }
 """The keys at the top in their usual order, with the types of those that are not components."""
@@ -68,6 +74,9 @@ SAMPLING: dict[str, Any] = {
     "compile": Literal["off", "step", "graph"],
 }
 """The keys of `sampling`, likewise; the last two may be left out."""
+
+VOICE: tuple[str, ...] = ("mel", "f0", "units", "vocoder")
+"""The keys of `voice`: what a model of voices is made from and heard by."""
 
 DEFAULTS: dict[str, Any] = {
     "schedule": {"name": "linear"},

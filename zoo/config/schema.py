@@ -10,7 +10,7 @@ from registry import Problem, kinds, signature, suggest
 from registry.errors import join, near_or_known
 from registry.values import coerce, shown
 from zoo.config.compose import merge
-from zoo.config.layout import COMPONENTS, CONTEXT, DEFAULTS, KEYS, LISTS, OF_A_CLASSIFIER, OPTIONAL, SAMPLING
+from zoo.config.layout import COMPONENTS, CONTEXT, DEFAULTS, KEYS, LISTS, OF_A_CLASSIFIER, OPTIONAL, SAMPLING, VOICE
 from zoo.config.marks import Marks, Path
 from zoo.config.read import Document
 
@@ -56,7 +56,7 @@ class _Walk:
             else:
                 self._set(key, self._typed(path, self._tree[key], kind))
         self._positive(("shape",), self.resolved.get("shape"))
-        for key, section in (("sampling", self._sampling), ("training", self._training)):
+        for key, section in (("sampling", self._sampling), ("training", self._training), ("voice", self._voice)):
             if isinstance(self.resolved.get(key), dict):
                 self.resolved[key] = section(self._tree[key])
 
@@ -101,6 +101,10 @@ class _Walk:
             if section.get(key) is not None:
                 arguments[key] = self._component(("training", key), section[key])
         return _plain_items(arguments)
+
+    def _voice(self, section: dict[str, Any]) -> dict[str, Any]:
+        self._unknown(section, VOICE, ("voice",))
+        return {key: self._component(("voice", key), section[key]) for key in VOICE if key in section}
 
     def _component(self, path: Path, value: Any) -> Any:
         if value is None and path in OPTIONAL:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -30,11 +31,42 @@ class Dataset(TorchDataset[dict[str, Any]], ABC):
 
     @abstractmethod
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """The example: ``x_0`` (C, H, W) float32 in [-1, 1], and ``labels``, its class or -1 for none."""
+        """The example: ``x_0`` float32, (C, H, W) in [-1, 1] for pictures; what else there is are conditions by name.
+
+        ``labels`` of pictures are their class, or -1 for none.
+        """
 
     @abstractmethod
     def describe(self) -> str:
         """One line: how many, of what, from where."""
+
+    def preview(self) -> Preview | None:
+        """What samples on the way of training are made of; None draws pictures from noise, and labels."""
+        return None
+
+
+class Preview(ABC):
+    """Samples that are asked for again and again while a model is trained, and how they are looked at.
+
+    Attributes:
+        shape: of one sample.
+        conditions: by name, batch first.
+    """
+
+    shape: tuple[int, ...]
+    conditions: dict[str, Any]
+
+    @abstractmethod
+    def write(self, samples: Tensor, stem: Path) -> Path:
+        """Write the samples down.
+
+        Args:
+            samples: (N, ...) in data space.
+            stem: the path of the files without their endings.
+
+        Returns:
+            The path of the picture.
+        """
 
 
 class InMemory(Dataset):

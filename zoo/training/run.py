@@ -54,6 +54,7 @@ class Run:
         self.tree, self.folder, self.device = tree, folder, device
         self.settings = settings = Settings(**tree.get("training", {}))
         self.data: Dataset = datasets.build(tree["data"], path="data", shape=tree.get("shape"))
+        self.preview = self.data.preview()
         self.takes_labels = _takes_labels(tree, self.data)
         with self._seeded("weights"):
             model = assemble(tree).to(device)
@@ -105,7 +106,13 @@ class Run:
         self.folder.write_model(self.step, self.ema.model)
 
     def draw(self) -> Tensor:
-        """Samples of the averaged model from the same noise every time: a row a class, or 8 x 8 images."""
+        """Samples of the averaged model from the same noise every time.
+
+        They are what the data previews, or a row a class, or 8 x 8 pictures.
+        """
+        if self.preview is not None:
+            n = len(next(iter(self.preview.conditions.values())))
+            return sample(self.ema.model, n, shape=self.preview.shape, **self.preview.conditions)
         if not self.takes_labels or self.data.classes is None:
             return sample(self.ema.model, _COLUMNS**2)
         rows = min(self.data.classes, _CLASS_ROWS)
@@ -133,7 +140,7 @@ class Run:
                 )
                 self.recent = []
             if self._due(settings.sample_every):
-                yield Sampled(self.step, self.folder.write_samples(self.step, self.draw(), _COLUMNS))
+                yield Sampled(self.step, self.folder.write_samples(self.step, self.draw(), _COLUMNS, self.preview))
             if self._due(settings.save_every):
                 self.save()
                 yield Saved(self.step, self.folder.model)

@@ -13,6 +13,7 @@ from torch import Tensor
 from zoo import checkpoint, images, plots
 from zoo import config as configs
 from zoo.core.diffusion import Diffusion
+from zoo.data.base import Preview
 from zoo.files import sync, write_atomically
 from zoo.training.resume import ResumeError, ResumeFolder
 
@@ -92,15 +93,18 @@ class RunFolder:
         if log:
             plots.loss_curve(self.path / "loss.png", [line["step"] for line in log], [line["loss"] for line in log])
 
-    def write_samples(self, step: int, drawn: Tensor, columns: int) -> Path:
-        """Write a grid of samples.
+    def write_samples(self, step: int, drawn: Tensor, columns: int, preview: Preview | None) -> Path:
+        """Write samples: a grid of pictures, unless the data knows better.
 
         Args:
             step: updates done.
-            drawn: (N, C, H, W) in [-1, 1].
+            drawn: (N, C, H, W) in [-1, 1], or what the preview asked for.
             columns: images in a row.
+            preview: of the data.
         """
         path = self.path / f"samples-{step:06d}.png"
+        if preview is not None:
+            return preview.write(drawn, path.with_suffix(""))
         images.save_png(images.grid(drawn, columns), path)
         return path
 

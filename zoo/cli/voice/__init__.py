@@ -1,0 +1,1 @@
+"""``zoo voice``: one verb a module, imported when it is called."""

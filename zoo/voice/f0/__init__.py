@@ -1,0 +1,1 @@
+"""Pitch: how it is found, and what is made of gaps and of numbers."""

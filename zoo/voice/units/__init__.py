@@ -1,0 +1,1 @@
+"""Content units: encoders of what is said."""

@@ -161,6 +161,17 @@ def test_lengths_are_passed_on():
     assert torch.equal(conditioner()(**features(), lengths=lengths)["lengths"], lengths)
 
 
+def test_units_of_another_width_are_projected():
+    net, given = conditioner(unit_channels=5), features()
+    given["units"] = torch.randn(2, 7, 5)
+    projected = given | {"units": net.unit_embed(given["units"])}
+    plain = conditioner()
+    plain.pitch_embed = net.pitch_embed
+    assert torch.equal(net(**given)["cond"], plain(**projected)["cond"])
+    with pytest.raises(ShapeError, match=r"units: expected shape \(2, any, 5\)"):
+        net(**features())
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [

@@ -231,3 +231,20 @@ def test_config_error_is_a_value_error_that_lists():
             "scaling, conditioner, sampler, ...",
         )
     ]
+
+
+def test_voices_are_checked_against_their_parts():
+    voice = {"mel": {"name": "hifigan", "bin": 80}, "f0": "prat", "units": "mfcc", "singer": "her"}
+    assert told({"denoiser": {"name": "diffnet", "mel_bins": 8}, "voice": voice}).splitlines() == [
+        "voice.singer: no such key",
+        "    keys here: mel, f0, units, vocoder",
+        "voice.mel.bin: 'hifigan' takes no such argument",
+        "    did you mean 'bins'?",
+        "voice.f0.name: unknown f0 method 'prat'",
+        "    known: crepe, dio, fcpe, harvest, parselmouth, rmvpe",
+    ]
+
+
+def test_a_vocoder_is_not_told_of_the_mel_by_the_config():
+    voice = {"mel": "pwg", "vocoder": {"name": "griffin-lim", "mel": 3}}
+    assert "voice.vocoder.mel" in told({"denoiser": {"name": "diffnet", "mel_bins": 8}, "voice": voice})

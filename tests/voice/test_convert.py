@@ -10,8 +10,9 @@ import zoo
 from zoo.core.errors import ArgumentValueError
 from zoo.voice import convert as room
 from zoo.voice.audio import Sound
-from zoo.voice.base import F0, Units, VoiceError, Vocoder
-from zoo.voice.convert import Manner, chunks, convert, length_at, runs
+from zoo.voice.base import F0, Units, Vocoder, VoiceError
+from zoo.voice.convert import Manner, chunks, convert, length_at
+from zoo.voice.runs import runs
 from zoo.voice.settings import voice_of
 
 
@@ -130,7 +131,7 @@ def test_runs_that_were_cut_fade_into_one_another(model, monkeypatch):
     found = convert(source, model, **PARTS, max_seconds=2.0)
     # everywhere but at the very ends the weights add up to one
     torch.testing.assert_close(found.wav[200:-200], torch.ones(len(source.wav) - 400))
-    assert len(runs(source.wav, 16_000, Manner(max_seconds=2.0))) > 4
+    assert len(runs(source.wav, 16_000, threshold_db=-50, max_seconds=2.0, overlap=0.2)) > 4
 
 
 def test_no_more_than_a_batch_is_held(model, monkeypatch):

@@ -1,6 +1,7 @@
 """Where recordings are cut: diff-svc's slicer, sample by sample, and the runs that conversion makes."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -34,7 +35,7 @@ def test_slices_are_the_whole():
     found = slices(wav, RATE)
     assert found[0].start == 0
     assert found[-1].stop == len(wav)
-    assert all(one.stop == two.start for one, two in zip(found, found[1:], strict=False))
+    assert all(one.stop == two.start for one, two in pairwise(found))
     assert [one.silent for one in found] == [False, True] * 3
 
 

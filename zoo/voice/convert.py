@@ -28,14 +28,11 @@ from zoo.voice.base import F0, Units, Vocoder, VoiceError
 from zoo.voice.f0.curves import PitchStatistics, automatic_key, gapless_hz
 from zoo.voice.features import energy, in_log, volume
 from zoo.voice.loudness import gated, matched
-from zoo.voice.quiet import voiced
+from zoo.voice.runs import Run, faded, runs
 from zoo.voice.settings import Spec, Voice, voice_of
 from zoo.voice.units.align import mel2ph
 
 Source = str | PathLike[str] | Sound
-
-_FADE = 0.01
-"""Seconds over which a run that stands alone comes and goes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,23 +76,6 @@ class Manner:
             raise ArgumentValueError("together is a number from 1, and overlap less than a quarter of max_seconds")
         if abs(self.key) > 60:
             raise ArgumentValueError(f"key is in semitones, at most 60, got {self.key:g}")
-
-
-@dataclass(frozen=True)
-class Run:
-    """A part of a recording that is converted.
-
-    Args:
-        start: its first sample.
-        stop: the sample behind its last.
-        fade_in: samples over which it comes.
-        fade_out: samples over which it goes.
-    """
-
-    start: int
-    stop: int
-    fade_in: int
-    fade_out: int
 
 
 def convert(
@@ -209,7 +189,7 @@ def chunks(sound: Sound, model: Diffusion, voice: Voice, manner: Manner, **how: 
     rate = voice.mel.sample_rate
     total = length_at(sound, rate)
     wav = F.pad(sound.at(rate).wav.float(), (0, total))[:total]
-    plan = runs(wav, rate, manner)
+    plan = runs(wav, rate, threshold_db=manner.threshold_db, max_seconds=manner.max_seconds, overlap=manner.overlap)
     place, tail = 0, wav.new_zeros(0)
     for first in range(0, len(plan), manner.together):
         batch = plan[first : first + manner.together]
@@ -219,45 +199,12 @@ def chunks(sound: Sound, model: Diffusion, voice: Voice, manner: Manner, **how: 
         mixed = wav.new_zeros(max(batch[-1].stop, until) - place)
         mixed[: len(tail)] = tail
         for run, sung in zip(batch, made, strict=True):
-            mixed[run.start - place : run.stop - place] += _faded(sung, run)
+            mixed[run.start - place : run.stop - place] += faded(sung, run)
         # what the next run will be added to is held back
         yield place, mixed[: until - place]
         tail, place = mixed[until - place :], until
     if place < total:
         yield place, F.pad(tail, (0, total - place - len(tail)))
-
-
-def runs(wav: Tensor, rate: int, manner: Manner) -> list[Run]:
-    """What of a recording is converted: each part that is heard, those that were cut with an overlap."""
-    found = voiced(wav, rate, threshold_db=manner.threshold_db, max_seconds=manner.max_seconds)
-    half, fade = round(manner.overlap * rate / 2), round(_FADE * rate)
-    planned = []
-    for index, (start, stop) in enumerate(found):
-        joined = index > 0 and found[index - 1][1] == start
-        parted = index + 1 < len(found) and found[index + 1][0] == stop
-        begin, end = (max(0, start - half) if joined else start), (min(len(wav), stop + half) if parted else stop)
-        planned.append(
-            Run(
-                begin,
-                end,
-                2 * half if joined else min(fade, (end - begin) // 2),
-                2 * half if parted else min(fade, (end - begin) // 2),
-            )
-        )
-    return planned
-
-
-def _faded(wav: Tensor, run: Run) -> Tensor:
-    """A run that comes and goes on straight lines, which add up to one where two overlap."""
-    gain = torch.ones(len(wav))
-    for count, side in ((run.fade_in, 1), (run.fade_out, -1)):
-        count = min(count, len(wav))
-        ramp = (torch.arange(count) + 0.5) / max(count, 1)
-        if side > 0:
-            gain[:count] *= ramp
-        elif count:
-            gain[-count:] *= ramp.flip(0)
-    return wav * gain
 
 
 @torch.no_grad()

@@ -25,7 +25,8 @@ class Heard(Preview):
     Args:
         mel: the analysis that they were measured with.
         vocoder: its spec; where it is None or has no weights, griffin-lim lets them be heard.
-        wholes: of each slice ``mel`` (M, T), ``units`` (U, C), ``spk``, and (T,) ``f0``, ``mel2ph``, ``energy``, ``volume``.
+        wholes: of each slice ``mel`` (M, T), ``units`` (U, C), ``f0``, ``mel2ph``, ``energy`` and ``volume`` (T,), and
+            ``spk`` where there are several.
     """
 
     def __init__(self, mel: Mel, vocoder: Mapping[str, Any] | None, wholes: Sequence[Mapping[str, Tensor]]) -> None:

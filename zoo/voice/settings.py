@@ -19,12 +19,15 @@ Spec = str | Mapping[str, Any]
 
 _UNITS: dict[str, dict[str, Any]] = {
     "hubertsoft": {"name": "hubert-soft"},
-    "hubertbase": {"name": "contentvec", "channels": 256},
-    "contentvec": {"name": "contentvec", "channels": 256},
-    "contentvec768": {"name": "contentvec", "channels": 768},
-    "contentvec768l12": {"name": "contentvec", "channels": 768},
-    "vec256l9": {"name": "contentvec", "channels": 256},
-    "vec768l12": {"name": "contentvec", "channels": 768},
+    "hubertbase": {"name": "contentvec", "dim": 256},
+    "hubertbase768": {"name": "hubert", "layer": 9},
+    "hubertbase768l12": {"name": "hubert", "layer": 12},
+    "hubertlarge1024l24": {"name": "hubert", "channels": 1024, "layer": 24},
+    "contentvec": {"name": "contentvec", "dim": 256},
+    "contentvec768": {"name": "hubert", "layer": 9},
+    "contentvec768l12": {"name": "contentvec", "dim": 768},
+    "vec256l9": {"name": "contentvec", "dim": 256},
+    "vec768l12": {"name": "contentvec", "dim": 768},
 }
 """What configs of DDSP-SVC and so-vits-svc call their encoders."""
 
@@ -130,7 +133,7 @@ def _of_old(notes: Mapping[str, str], shape: Sequence[int | None] | None) -> dic
     if ddsp:
         encoder = _UNITS.get(notes.get("encoder", ""))
         return {"mel": mel, "f0": method, **({"units": encoder} if encoder else {})}
-    content = {"name": "contentvec", "channels": 256} if notes.get("use_vec") == "True" else {"name": "hubert-soft"}
+    content = {"name": "contentvec", "dim": 256} if notes.get("use_vec") == "True" else {"name": "hubert-soft"}
     return {"mel": mel, "f0": method, "units": content}
 
 

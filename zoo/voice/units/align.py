@@ -20,6 +20,9 @@ def mel2ph(units: int, frames: int, *, rule: Rule = "centred", per_frame: float 
 
         mel2ph_n = 1 + floor((n + 1/2) units a frame), at most the last
 
+    An encoder hears 25 ms every 20 ms, so that HuBERT-Soft's unit i is centred at (i + 1/2) 20 ms, and the unit that a
+    time lies in is the one whose centre is nearest. Units of the other encoders are centred within half a unit of that.
+
     Args:
         units: how many there are.
         frames: how many there are.

@@ -9,12 +9,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.core.errors import ArgumentValueError
-from zoo.voice.audio import resample
-from zoo.voice.base import Units, VoiceError
+from zoo.voice.base import Units
 from zoo.voice.mel import HifiGanMel
+from zoo.voice.units.sounds import RATE, listen
 
-_RATE, _N_FFT = 16_000, 640
-_BINS = 64
+_N_FFT, _BINS = 640, 64
 
 
 class MFCC(Units):
@@ -34,16 +33,14 @@ class MFCC(Units):
     def __init__(self, *, channels: int = 40, rate: float = 50.0) -> None:
         if channels % 2 or not 2 <= channels <= 2 * (_BINS - 1):
             raise ArgumentValueError(f"channels is an even number from 2 to {2 * (_BINS - 1)}, got {channels}")
-        if not _RATE / _N_FFT <= rate <= _RATE:
-            raise ArgumentValueError(f"rate is from {_RATE / _N_FFT:g} to {_RATE} a second, got {rate:g}")
+        if not RATE / _N_FFT <= rate <= RATE:
+            raise ArgumentValueError(f"rate is from {RATE / _N_FFT:g} to {RATE} a second, got {rate:g}")
         self.channels, self.rate = channels, rate
 
     def __call__(self, wav: Tensor, sample_rate: int) -> Tensor:
-        wav = resample(wav.float().cpu(), sample_rate, _RATE)
-        if not len(wav):
-            raise VoiceError("mfcc: there is no sound to encode")
-        hop = round(_RATE / self.rate)
-        mel = HifiGanMel(sample_rate=_RATE, n_fft=_N_FFT, hop=hop, win=_N_FFT, bins=_BINS, fmin=40.0)
+        wav = listen(wav, sample_rate, who="mfcc")
+        hop = round(RATE / self.rate)
+        mel = HifiGanMel(sample_rate=RATE, n_fft=_N_FFT, hop=hop, win=_N_FFT, bins=_BINS, fmin=40.0)
         log = mel(F.pad(wav, (0, max(0, hop - len(wav)))))  # (M, U)
         cepstra = _cosines(self.channels // 2) @ (log - log.mean(1, keepdim=True))
         around = F.pad(cepstra[None], (1, 1), mode="replicate")[0]

@@ -30,8 +30,8 @@ ROOT = Path(__file__).parents[2]
 ROOTS = (Path(__file__).parent / "voice", Path(os.environ.get("ZOO_GOLDEN", ROOT.parent / "shared/golden")) / "voice")
 CASES = re.compile(r"mel_.*|openvpi_mel.*|f0_.*|mel2ph.*|slicer.*|pitch_extractor.*|.*hifigan.*|hubert_soft.*")
 FOLDERS = {
-    f"{'here' if index == 0 else 'all'}-{folder.name}": folder
-    for index, root in enumerate(ROOTS)
+    folder.name: folder
+    for root in ROOTS
     if root.is_dir()
     for folder in sorted(root.iterdir())
     if CASES.fullmatch(folder.name)

@@ -59,7 +59,10 @@ class _Encoder(Units):
         from zoo.voice.units.hubert_net import read_net
 
         if self.weights is None:
-            raise VoiceError(f"{self._name} has no weights: pass weights=FILE with {self._wanted}")
+            raise VoiceError(
+                f"{self._name} has no weights: pass {self._wanted}, as --units '{self._name} weights=FILE' or "
+                "voice.units.weights in a config"
+            )
         path = Path(self.weights).expanduser()
         return read_net(path, what=f"a file of {self._name}", heads=self._heads, normalize=self._normalize)
 

@@ -137,6 +137,10 @@ def test_a_piece_is_that_part_of_its_slice(prepared):
         ({"path": None}, "data.path names"),
         ({"frames": 0}, "from 1"),
         ({"shape": [128, None]}, "80 bins"),
+        (
+            {"voice": {"units": {"name": "whisper"}}},
+            r"prepared with the units \{name: mfcc.*hears with \{name: whisper",
+        ),
     ],
 )
 def test_data_that_does_not_fit_is_refused(prepared, change, said):

@@ -34,7 +34,7 @@ LISTS: frozenset[Path] = frozenset({("sampling", "guidance")})
 
 CONTEXT: dict[Path, frozenset[str]] = {
     ("denoiser",): frozenset({"schedule", "parameterization", "shape"}),
-    ("data",): frozenset({"shape"}),
+    ("data",): frozenset({"shape", "voice"}),
     ("training", "objective"): frozenset({"parameterization"}),
     ("training", "optimizer"): frozenset({"parameters", "learning_rate"}),
     ("voice", "vocoder"): frozenset({"mel"}),

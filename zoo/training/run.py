@@ -53,7 +53,9 @@ class Run:
     def __init__(self, tree: Mapping[str, Any], folder: RunFolder, device: torch.device) -> None:
         self.tree, self.folder, self.device = tree, folder, device
         self.settings = settings = Settings(**tree.get("training", {}))
-        self.data: Dataset = datasets.build(tree["data"], path="data", shape=tree.get("shape"))
+        self.data: Dataset = datasets.build(
+            tree["data"], path="data", shape=tree.get("shape"), voice=tree.get("voice")
+        )
         self.preview = self.data.preview()
         self.takes_labels = _takes_labels(tree, self.data)
         with self._seeded("weights"):

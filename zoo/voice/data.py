@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class Recordings(Dataset):
         previews: recordings that samples during training are made of; the first that are kept from training.
         memory_mb: the largest set that is held in memory; larger ones are read anew.
         shape: of the model, (M, any).
+        voice: the section of the model's config; what was measured must be what it hears.
 
     Raises:
         DataError: the folder is no prepared one, or does not fit the model.
@@ -53,6 +54,7 @@ class Recordings(Dataset):
         previews: int = 3,
         memory_mb: int = 2048,
         shape: Sequence[int | None] | None = None,
+        voice: Mapping[str, Any] | None = None,
     ) -> None:
         if path is None:
             raise DataError("voice: data.path names a folder that `zoo voice prepare RECORDINGS --out FOLDER` made")
@@ -66,6 +68,12 @@ class Recordings(Dataset):
         bins = self.prepared.voice["mel"]["bins"]
         if shape is not None and (len(shape) != 2 or shape[0] != bins):
             raise DataError(f"voice: these mels have {bins} bins, and the model's shape is {list(shape)}")
+        for key, spec in self.prepared.voice.items():
+            if voice is not None and key in voice and voice[key] != spec:
+                raise DataError(
+                    f"voice: {path} was prepared with the {key} {_told(spec)}, and the model hears with "
+                    f"{_told(voice[key])}: prepare it again with this config, or train its own config.yaml"
+                )
         self.frames, self.first_speaker = frames, first_speaker
         self._pieces = [
             (item, index, start)
@@ -145,3 +153,8 @@ class Recordings(Dataset):
         if not self.prepared.speakers:
             return {}
         return {"spk": torch.tensor(self.prepared.speakers.index(item.speaker) + self.first_speaker)}
+
+
+def _told(spec: Mapping[str, Any]) -> str:
+    """A part in the words of a config."""
+    return "{" + ", ".join(f"{key}: {value}" for key, value in spec.items()) + "}"

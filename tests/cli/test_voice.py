@@ -173,6 +173,9 @@ def test_a_failed_conversion_leaves_the_old_result(zoo, tmp_path, model):
         (["--pe", "song.wav"], "--as-old"),
         (["--as-old"], "diff-svc"),
         (["--as-old", "--sampler", "ddim"], "--as-old"),
+        (["--as-old", "--match-loudness", "0.5", "--together", "2"], "--match-loudness, --together"),
+        (["--stepz", "5"], "--steps"),
+        (["--out", "song.wav"], "overwritten"),
         (["--sampler", "dimm"], "ddim"),
     ],
 )
@@ -183,6 +186,16 @@ def test_what_cannot_be_done_is_one_message(zoo, song, model, arguments, said):
     assert said in done.err
     assert "Traceback" not in done.err
     assert not [file for file in song.parent.iterdir() if file.suffix == ".part" or file.name.startswith("out")]
+
+
+def test_recordings_are_not_overwritten_by_their_conversions(zoo, tmp_path, model):
+    (tmp_path / "album").mkdir()
+    audio.write(tmp_path / "album" / "a.wav", 0.3 * torch.ones(2000), 16_000)
+    before = (tmp_path / "album" / "a.wav").read_bytes()
+    done = zoo("voice", "convert", "album", "--model", str(model), "--out", "album")
+    assert done.code == 2
+    assert "overwritten" in done.err
+    assert (tmp_path / "album" / "a.wav").read_bytes() == before
 
 
 def test_a_model_of_pictures_converts_nothing(zoo, song):

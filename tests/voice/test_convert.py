@@ -1,14 +1,21 @@
 """Conversion: as long as the source, the same in any batch, silent where it was silent, and as high as it was asked."""
 
 import math
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
+from safetensors.torch import load_file
 from speech import CONFIG, conversation, spoken
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 import zoo
 from zoo.core.errors import ArgumentValueError
 from zoo.voice import convert as room
+from zoo.voice import quiet
 from zoo.voice.audio import Sound
 from zoo.voice.base import F0, Units, Vocoder, VoiceError
 from zoo.voice.convert import Manner, chunks, convert, length_at
@@ -134,6 +141,48 @@ def test_runs_that_were_cut_fade_into_one_another(model, monkeypatch):
     assert len(runs(source.wav, 16_000, threshold_db=-50, max_seconds=2.0, overlap=0.2)) > 4
 
 
+@pytest.mark.parametrize("together", [1, 2, 4])
+@pytest.mark.parametrize("overlap", [0.2, 0.9, 1.7])
+def test_parts_shorter_than_the_overlap_fade_within_themselves(model, monkeypatch, overlap, together):
+    monkeypatch.setattr(room, "made_of", lambda wavs, *_, **__: [torch.ones(len(wav)) for wav in wavs])
+    most, pause = max(4 * overlap + 0.1, 2.0), 0.65
+    # what is left behind the only cut is 60 ms and more, and the next part begins soon after
+    for left in (0.04, 0.3, 0.8):
+        source = sound(most + left, pause, 1.0)
+        dip = int((most - 0.02) * 100) * 160
+        source.wav[dip : dip + 160] *= 0.1
+        found = convert(source, model, **PARTS, max_seconds=most, overlap=overlap, together=together)
+        heard = int((most + left) * 16_000)
+        torch.testing.assert_close(found.wav[200 : heard - 200], torch.ones(heard - 400))
+        assert found.wav.max() <= 1 + 1e-6
+        assert not found.wav[heard + 2000 : heard + int(pause * 16_000) - 2000].any()
+
+
+class Largest(TorchDispatchMode):
+    """The most bytes that any tensor stands on while it is on."""
+
+    bytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        sizes = [leaf.untyped_storage().nbytes() for leaf in tree_leaves(out) if isinstance(leaf, torch.Tensor)]
+        self.bytes = max(self.bytes, *sizes, 0)
+        return out
+
+
+@pytest.mark.parametrize("rate", [16_000, 8000])
+def test_nothing_larger_than_the_sound_is_made(model, monkeypatch, rate):
+    monkeypatch.setattr(room, "made_of", lambda wavs, *_, **__: [wav.clone() for wav in wavs])
+    monkeypatch.setattr(quiet, "_AT_ONCE", 100)
+    source = sound(20, 20, 20, rate=rate)
+    voice = voice_of(model, f0_=PARTS["f0"], units_=PARTS["units"], vocoder_=PARTS["vocoder"])
+    with Largest() as largest:
+        for _ in chunks(source, model, voice, Manner(max_seconds=2.0)):
+            pass
+    # float32 at the rate of the model; the resampler pads a little
+    assert largest.bytes <= 4 * length_at(source, 16_000) * 1.01
+
+
 def test_no_more_than_a_batch_is_held(model, monkeypatch):
     sizes = []
     made_of = room.made_of
@@ -227,6 +276,22 @@ def test_a_model_that_does_not_say_how_it_hears_is_refused():
         voice_of(zoo.build("tiny-unet"))
     with pytest.raises(VoiceError, match="names no units"):
         voice_of(zoo.build("tiny-diffnet", voice={"mel": "pwg", "f0": "harvest"}))
+
+
+def test_models_of_ddsp_svc_get_their_units_where_they_were_trained_to(tmp_path):
+    case = Path(__file__).parents[1] / "golden" / "voice" / "ddspsvc_unit2mel"
+    shutil.copy(case / "model_100000.pt", tmp_path)
+    flat = yaml.safe_load((case / "config.yaml").read_text())
+    data = {"sampling_rate": 44_100, "block_size": 512, "encoder": "contentvec768l12"}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"model": flat, "data": data}))
+    ddsp = zoo.load(tmp_path)
+    voice = voice_of(ddsp, f0_=Whistle(), units_=Loudness(), vocoder_=Mean())
+    assert voice.rule == "ddsp-svc"
+    frames, units = 60, load_file(case / "io.safetensors")["units"]
+    places = room.mel2ph(units.shape[1], frames, rule=voice.rule, per_frame=50 * 512 / 44_100)
+    common = {"units": units, "f0": torch.full((1, frames), 200.0), "volume": torch.ones(1, frames), "spk": [1]}
+    theirs = ddsp.conditioner(**common)["cond"]
+    assert torch.equal(ddsp.conditioner(**common, mel2ph=places[None])["cond"], theirs)
 
 
 def test_speech_is_heard_as_speech():

@@ -1,9 +1,11 @@
 """diff-svc's own path: its recorded numbers, and its habits."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
 import zoo
@@ -154,6 +156,44 @@ def test_the_settings_come_from_the_old_config(voice):
     assert found.f0.pad == "diff-svc"
     with pytest.raises(VoiceError, match="vocoder"):
         voice_of(model, units_=Constant())
+
+
+@pytest.fixture
+def changed(tmp_path):
+    """The model of a folder whose config says something else."""
+
+    def load(**change):
+        case = GOLDEN / "diffsvc_44k_energy"
+        shutil.copy(case / "checkpoint.ckpt", tmp_path / "model_ckpt_steps_1.ckpt")
+        tree = yaml.safe_load((case / "config.yaml").read_text())
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(tree | change))
+        return zoo.load(tmp_path)
+
+    return load
+
+
+def test_the_walk_is_as_long_as_the_config_says(changed):
+    model, io = changed(K_step=400), load_file(GOLDEN / "diffsvc_44k_energy" / "io.safetensors")
+    x = io["x_T"][:, 0]
+    spacing = {"name": "diff-svc", "interval": 100, "k_step": 400}
+    short = zoo.sample(model, sampler="plms", spacing=spacing, x_T=x, cond=io["cond"])
+    close(made(model, io, 100, x_T=x), short.transpose(1, 2) * (io["mel2ph"] > 0)[:, :, None])
+
+
+class Hiccup(F0):
+    """A pitch with gaps."""
+
+    def __call__(self, wav, sample_rate, *, hop, frames):
+        return 220.0 * (torch.arange(frames) % 10 < 5)
+
+
+@pytest.mark.parametrize("use_uv", [False, True])
+def test_models_that_hide_the_pitch_of_gaps_hide_it_from_the_vocoder_too(changed, use_uv):
+    model = changed(use_uv=use_uv)
+    parts = voice_of(model, f0_=Hiccup(), units_=Constant(), vocoder_=Steps())
+    list(as_old(recording(), model, parts, OldManner(interval=250)))
+    _, f0 = parts.vocoder.seen[0]
+    assert set(f0.round().unique().tolist()) == ({0.0, 220.0} if use_uv else {220.0})
 
 
 def test_models_of_others_are_refused(voice):

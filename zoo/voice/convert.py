@@ -34,6 +34,9 @@ from zoo.voice.units.align import mel2ph
 
 Source = str | PathLike[str] | Sound
 
+_AT_ONCE = 1 << 22
+"""Samples that are looked through at once, so that an hour of sound is not copied to see whether it is whole."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Manner:
@@ -184,11 +187,13 @@ def chunks(sound: Sound, model: Diffusion, voice: Voice, manner: Manner, **how: 
     Yields:
         The first sample of the piece, at the rate of the model's mels, and (L_i,) float32.
     """
-    if not sound.wav.isfinite().all():
+    if not all(block.isfinite().all() for block in torch.split(sound.wav, _AT_ONCE)):
         raise VoiceError("the sound holds numbers that are not finite, so it is damaged")
     rate = voice.mel.sample_rate
     total = length_at(sound, rate)
-    wav = F.pad(sound.at(rate).wav.float(), (0, total))[:total]
+    wav = sound.at(rate).wav[:total].float()
+    if len(wav) < total:  # the resampler counts in float32
+        wav = F.pad(wav, (0, total - len(wav)))
     plan = runs(wav, rate, threshold_db=manner.threshold_db, max_seconds=manner.max_seconds, overlap=manner.overlap)
     place, tail = 0, wav.new_zeros(0)
     for first in range(0, len(plan), manner.together):

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from zoo.core.diffusion import Diffusion
 from zoo.core.errors import ArgumentValueError
 from zoo.sampling import sample
+from zoo.spacings.times import DiffSVC
 from zoo.voice.audio import Sound, resample
 from zoo.voice.base import VoiceError
 from zoo.voice.f0.curves import denormalised, normalised
@@ -99,6 +100,7 @@ def old_mel(
     key: float = 0.0,
     interval: int = 20,
     energy: Tensor | None = None,
+    uv: Tensor | None = None,
     ref_mel: Tensor | None = None,
     add_noise_step: int | None = None,
     **noise: Any,
@@ -111,8 +113,9 @@ def old_mel(
         octaves: (B, T) gapless log2 Hz, before the key is shifted.
         mel2ph: (B, T) number of the unit of each frame, 0 for none.
         key: semitones.
-        interval: trained steps of one step of PLMS; 1 walks all, as DDPM.
+        interval: trained steps of one step of PLMS, of the first ``K_step`` of the model; 1 walks all, as DDPM.
         energy: (B, T), of models that take it.
+        uv: (B, T) positive where unvoiced, of models that hide the pitch there ("use_uv").
         ref_mel: (B, M, T) of the source, where the walk begins there.
         add_noise_step: of the noise that it is given.
         **noise: ``x_T``, ``noise`` or ``seed`` of :func:`zoo.sample`.
@@ -120,15 +123,14 @@ def old_mel(
     Returns:
         (B, M, T) in the logarithm of the model, 0 where mel2ph is.
     """
-    spacing: dict[str, Any] = {"name": "diff-svc", "interval": interval}
+    spacing: dict[str, Any] = {"name": "diff-svc", "interval": interval, "k_step": walked(model, add_noise_step)}
     start: dict[str, Any] = {}
     if add_noise_step is not None:
-        spacing["k_step"] = add_noise_step
         start = {"start": ref_mel, "start_t": float(add_noise_step - 1)}
     walk: dict[str, Any] = {"sampler": "plms", "spacing": spacing}
     if interval == 1:
         walk = {"sampler": "ddpm", "guidance": "clip", "spacing": {**spacing, "end": "clean"}}
-    features: dict[str, Any] = {"units": units, "f0": octaves, "mel2ph": mel2ph, "energy": energy}
+    features: dict[str, Any] = {"units": units, "f0": octaves, "mel2ph": mel2ph, "energy": energy, "uv": uv}
     if key:
         features["key_shift"] = torch.full((len(units),), key)
     made = sample(
@@ -141,6 +143,12 @@ def old_mel(
         **features,
     )
     return made * (mel2ph > 0)[:, None].to(made)
+
+
+def walked(model: Diffusion, add_noise_step: int | None = None) -> int | None:
+    """How many trained steps a walk passes: those from the noised mel, else ``K_step`` of the config; None is all."""
+    spacing = model.sampling.spacing
+    return add_noise_step or (spacing.k_step if isinstance(spacing, DiffSVC) else None)
 
 
 def fitted(wav: Tensor, length: int) -> Tensor:
@@ -168,7 +176,7 @@ def _slice(wav: Tensor, model: Diffusion, voice: Voice, manner: OldManner, pitch
         return wav.new_zeros(0)
     # the pitch of 24 kHz models is that of whole frames
     heard = F.pad(wav, (0, frames * hop - len(wav))) if isinstance(voice.mel, PwgMel) else wav
-    octaves = normalised(voice.f0(heard, rate, hop=hop, frames=frames)).octaves
+    octaves, uv = normalised(voice.f0(heard, rate, hop=hop, frames=frames))
     units = voice.units(wav, rate)
     places = mel2ph(len(units), frames, rule="diff-svc")
     made = old_mel(
@@ -179,6 +187,7 @@ def _slice(wav: Tensor, model: Diffusion, voice: Voice, manner: OldManner, pitch
         key=manner.key,
         interval=manner.interval,
         energy=energy(mel, voice.mel.log)[None],
+        uv=uv[None],
         ref_mel=mel[None].to(model.device),
         add_noise_step=manner.add_noise_step,
         seed=manner.seed,
@@ -186,7 +195,8 @@ def _slice(wav: Tensor, model: Diffusion, voice: Voice, manner: OldManner, pitch
     kept = made.abs().sum(0) > 0
     if not kept.any():
         return wav.new_zeros(0)
-    pitch = denormalised(octaves + manner.key / 12).float() * (places > 0)
+    gaps = uv if getattr(model.conditioner, "use_uv", False) else None
+    pitch = denormalised(octaves + manner.key / 12, gaps).float() * (places > 0)
     pitch = pitch.masked_fill(pitch > float(getattr(model.conditioner, "f0_max", float("inf"))), 1.0)
     if pitch_of_mel is not None:
         pitch = pitch_of_mel(made[None])[0]

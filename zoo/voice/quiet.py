@@ -9,6 +9,8 @@ from torch.nn import functional as F
 from zoo.core.errors import ArgumentValueError
 
 _HOP = 0.01
+_AT_ONCE = 1 << 14
+"""Hops whose level is computed at once, so that an hour of sound is not copied in float64."""
 _KEPT = 0.1
 """Seconds of silence that are kept on either side."""
 _GAP = 0.5
@@ -33,7 +35,7 @@ def voiced(wav: Tensor, sample_rate: int, *, threshold_db: float, max_seconds: f
     if max_seconds < 1:
         raise ArgumentValueError(f"max_seconds is at least 1, got {max_seconds:g}")
     hop = max(1, round(_HOP * sample_rate))
-    level = F.pad(wav, (0, -len(wav) % hop)).reshape(-1, hop).double().square().mean(1).sqrt()
+    level = torch.cat([_level(block, hop) for block in torch.split(wav, _AT_ONCE * hop)])
     loud = (20 * level.clamp(min=1e-9).log10() >= threshold_db).nonzero()[:, 0]
     if not len(loud):
         return []
@@ -51,3 +53,8 @@ def voiced(wav: Tensor, sample_rate: int, *, threshold_db: float, max_seconds: f
             start = cut
         runs.append((start, stop))
     return [(start * hop, min(stop * hop, len(wav))) for start, stop in runs]
+
+
+def _level(wav: Tensor, hop: int) -> Tensor:
+    """The root mean square of each hop, (L / hop rounded up,)."""
+    return F.pad(wav, (0, -len(wav) % hop)).reshape(-1, hop).double().square().mean(1).sqrt()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -41,20 +42,19 @@ def runs(wav: Tensor, rate: int, *, threshold_db: float, max_seconds: float, ove
         overlap: seconds that two runs share where they were cut.
     """
     found = voiced(wav, rate, threshold_db=threshold_db, max_seconds=max_seconds)
+    if not found:
+        return []
     half, fade = round(overlap * rate / 2), round(_FADE * rate)
+    # a part may be shorter than the overlap: what two runs share lies within their two parts
+    shared = [
+        (max(cut - half, start), min(cut + half, stop)) if cut == there else None
+        for (start, cut), (there, stop) in pairwise(found)
+    ]
     planned = []
-    for index, (start, stop) in enumerate(found):
-        joined = index > 0 and found[index - 1][1] == start
-        parted = index + 1 < len(found) and found[index + 1][0] == stop
-        begin, end = (max(0, start - half) if joined else start), (min(len(wav), stop + half) if parted else stop)
-        planned.append(
-            Run(
-                begin,
-                end,
-                2 * half if joined else min(fade, (end - begin) // 2),
-                2 * half if parted else min(fade, (end - begin) // 2),
-            )
-        )
+    for (start, stop), before, behind in zip(found, [None, *shared], [*shared, None], strict=True):
+        begin, end = before[0] if before else start, behind[1] if behind else stop
+        alone = min(fade, (end - begin) // 2)
+        planned.append(Run(begin, end, before[1] - begin if before else alone, end - behind[0] if behind else alone))
     return planned
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from registry import f0, mels, units, vocoders
+from zoo.conditioners.unit2mel import Unit2Mel
 from zoo.core.diffusion import Diffusion
 from zoo.voice import vocoders as files
 from zoo.voice.base import F0, Units, Vocoder, VoiceError
@@ -87,8 +88,15 @@ def voice_of(
         _built(f0, "f0", f0_, section),
         _built(units, "units", units_, section),
         _vocoder(vocoder_, section, mel),
-        "centred" if "voice" in config else "diff-svc",
+        _rule(model),
     )
+
+
+def _rule(model: Diffusion) -> Rule:
+    """How units were brought to frames where the model was trained."""
+    if "voice" in model.config:
+        return "centred"
+    return "ddsp-svc" if isinstance(model.conditioner, Unit2Mel) else "diff-svc"
 
 
 def _built(registry: Any, key: str, given: Any, section: Mapping[str, Any]) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from zoo.cli.model_argument import check_out, spec_of
 from zoo.cli.output import bar, note
@@ -28,7 +29,11 @@ def _key(ctx: click.Context, parameter: click.Parameter, text: str) -> float | s
         raise click.BadParameter(f"expected semitones such as +3 or -2.5, or auto, got {text!r}") from None
 
 
-@click.command("convert", context_settings={"ignore_unknown_options": True})
+_NOT_OLD = ("sampler", "spacing", "strength", "speaker", "match_loudness", "gate_db", "together")
+"""Arguments that the old path has nothing for."""
+
+
+@click.command("convert")
 @click.argument("sounds", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--model", required=True, type=click.Path(exists=True, path_type=Path), help="A file, or an old folder.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A .wav; a folder for several sounds.")
@@ -89,8 +94,17 @@ def command(
         check_out(out)
     if not as_old and (add_noise_step is not None or pe is not None):
         raise click.UsageError("--add-noise-step and --pe belong to --as-old; --strength begins with the source's mel")
-    if as_old and (strength != 1.0 or sampler or spacing or speaker is not None or gate_db is not None):
-        raise click.UsageError("--as-old is one way alone: it takes --key, --steps, --seed, --add-noise-step and --pe")
+    source_of = click.get_current_context().get_parameter_source
+    given = [f"--{name.replace('_', '-')}" for name in _NOT_OLD if source_of(name) is not ParameterSource.DEFAULT]
+    if as_old and given:
+        raise click.UsageError(
+            f"--as-old is one way alone, without {', '.join(given)}: "
+            "it takes --key, --steps, --seed, --add-noise-step and --pe"
+        )
+    targets = [out / f"{file.stem}.wav" if folder else out for file in files]
+    for file, target in zip(files, targets, strict=True):
+        if target.exists() and target.samefile(file):
+            raise click.UsageError(f"--out: {str(file)!r} would be overwritten by its own conversion; name another")
 
     from zoo import loading
     from zoo.core.device import usable
@@ -104,8 +118,7 @@ def command(
         loaded, f0_=_spec(f0_), units_=_spec(units_), vocoder_=vocoder if _is_path(vocoder) else _spec(vocoder)
     ).to(place)
     rate = voice.mel.sample_rate
-    for file in files:
-        target = out / f"{file.stem}.wav" if folder else out
+    for file, target in zip(files, targets, strict=True):
         sound = audio.read(file, channel="first" if as_old else "mix")
         if as_old:
             made = _as_old(sound, loaded, voice, key, steps, seed, add_noise_step, pe)
@@ -151,11 +164,11 @@ def _as_old(
     pe: Path | None,
 ) -> Iterator[Tensor]:
     from zoo.voice.f0.from_mel import read_pitch_of_mel
-    from zoo.voice.old import OldManner, as_old
+    from zoo.voice.old import OldManner, as_old, walked
 
     if isinstance(key, str):
         raise click.UsageError("--key: the old path takes semitones")
-    total = add_noise_step or model.schedule.steps or 1000
+    total = walked(model, add_noise_step) or model.schedule.steps or 1000
     interval = 20 if steps is None else max(1, total // steps)
     manner = OldManner(key=key, interval=interval, add_noise_step=add_noise_step, seed=seed)
     return as_old(sound, model, voice, manner, pitch_of_mel=None if pe is None else read_pitch_of_mel(pe))

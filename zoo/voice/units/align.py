@@ -9,7 +9,7 @@ from torch import Tensor
 
 from zoo.layers.features import align
 
-Rule = Literal["diff-svc", "centred"]
+Rule = Literal["diff-svc", "ddsp-svc", "centred"]
 
 
 def mel2ph(units: int, frames: int, *, rule: Rule = "centred", per_frame: float | None = None) -> Tensor:
@@ -20,6 +20,10 @@ def mel2ph(units: int, frames: int, *, rule: Rule = "centred", per_frame: float 
 
         mel2ph_n = 1 + floor((n + 1/2) units a frame), at most the last
 
+    "ddsp-svc" gives it the unit that DDSP-SVC and its relatives were trained with, which is up to half a unit later:
+
+        mel2ph_n = 1 + round(n units a frame), at most the last
+
     An encoder hears 25 ms every 20 ms, so that HuBERT-Soft's unit i is centred at (i + 1/2) 20 ms, and the unit that a
     time lies in is the one whose centre is nearest. Units of the other encoders are centred within half a unit of that.
 
@@ -27,8 +31,8 @@ def mel2ph(units: int, frames: int, *, rule: Rule = "centred", per_frame: float 
         units: how many there are.
         frames: how many there are.
         rule: as above.
-        per_frame: units a frame, their rate times the hop in seconds; "centred" needs it, unless the units are as long
-            as the frames.
+        per_frame: units a frame, their rate times the hop in seconds; all but "diff-svc" need it, unless the units are
+            as long as the frames.
 
     Returns:
         (frames,) int64.
@@ -36,5 +40,6 @@ def mel2ph(units: int, frames: int, *, rule: Rule = "centred", per_frame: float 
     if rule == "diff-svc":
         return align(units, frames)
     step = units / max(frames, 1) if per_frame is None else per_frame
-    place = (torch.arange(frames, dtype=torch.float64) + 0.5) * step
-    return place.floor().long().clamp(max=units - 1) + 1
+    frame = torch.arange(frames, dtype=torch.float64)
+    place = (frame * step).round() if rule == "ddsp-svc" else ((frame + 0.5) * step).floor()
+    return place.long().clamp(max=units - 1) + 1

@@ -8,6 +8,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+import registry
 import zoo
 from zoo.core.errors import ArgumentValueError
 from zoo.voice.audio import Sound
@@ -202,3 +203,21 @@ def test_models_of_others_are_refused(voice):
         list(as_old(recording(), zoo.build("tiny-diffnet"), parts, OldManner()))
     with pytest.raises(ArgumentValueError, match="add_noise_step"):
         OldManner(interval=20, add_noise_step=10)
+
+
+@pytest.mark.parametrize(
+    ("said", "method"),
+    [
+        ({}, {"name": "parselmouth", "pad": "diff-svc"}),
+        ({"use_crepe": "True"}, {"name": "crepe", "gaps": "closed"}),
+        ({"block_size": "512", "f0_extractor": "fcpe"}, {"name": "fcpe"}),
+        ({"block_size": "512", "f0_extractor": "parselmouth"}, {"name": "parselmouth", "pad": "openvpi"}),
+    ],
+)
+def test_pitch_is_found_as_it_was_in_training(said, method):
+    model = zoo.build("tiny-diffnet", notes={"audio_sample_rate": "44100", "f0_min": "50", **said})
+    found = voice_of(model, units_=Constant(), vocoder_=Steps()).f0
+    built = registry.f0.build({**method, "f0_min": 50})
+    assert type(found) is type(built)
+    assert all(getattr(found, name) == value for name, value in method.items() if name != "name")
+    assert found.f0_min == 50

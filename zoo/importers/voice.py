@@ -44,7 +44,7 @@ _LOG = logging.getLogger(__name__)
 _NUMBERED = re.compile(r"(?:[^/]*[_-])?(\d+)\.(?:ckpt|pt|pth)")
 _AUDIO = (
     "audio_sample_rate", "sampling_rate", "hop_size", "block_size", "win_size", "fft_size", "fmin", "fmax", "mel_base",
-    "f0_min", "f0_max", "hubert_path", "encoder", "vocoder", "use_vec", "pitch_norm",
+    "f0_min", "f0_max", "f0_extractor", "use_crepe", "hubert_path", "encoder", "vocoder", "use_vec", "pitch_norm",
 )  # fmt: skip
 
 

@@ -137,12 +137,22 @@ def _of_old(notes: Mapping[str, str], shape: Sequence[int | None] | None) -> dic
     }
     mel = {"name": name, **{key: value for key, value in sizes.items() if value is not None}}
     pitch = {key: value for key in ("f0_min", "f0_max") if (value := _number(notes, key)) is not None}
-    method = {"name": "parselmouth", "pad": "openvpi" if ddsp else "diff-svc", **pitch}
+    method = _method(notes, ddsp) | pitch
     if ddsp:
         encoder = _UNITS.get(notes.get("encoder", ""))
         return {"mel": mel, "f0": method, **({"units": encoder} if encoder else {})}
     content = {"name": "contentvec", "dim": 256} if notes.get("use_vec") == "True" else {"name": "hubert-soft"}
     return {"mel": mel, "f0": method, "units": content}
+
+
+def _method(notes: Mapping[str, str], ddsp: bool) -> dict[str, Any]:
+    """How the old project found pitch."""
+    name = notes.get("f0_extractor", "parselmouth") if ddsp else "parselmouth"
+    if name == "crepe" or notes.get("use_crepe") == "True":
+        return {"name": "crepe", "gaps": "kept" if ddsp else "closed"}
+    if name in ("dio", "fcpe", "harvest", "rmvpe"):
+        return {"name": name}
+    return {"name": "parselmouth", "pad": "openvpi" if ddsp else "diff-svc"}
 
 
 def _number(notes: Mapping[str, str], name: str) -> int | float | None:

@@ -163,7 +163,7 @@ def test_modules_say_what_they_are(path):
     ("package", "rooms"),
     [
         ("matplotlib", {"zoo.plots"}),
-        ("timm", {"zoo.backbones", "zoo.denoisers", "zoo.layers"}),
+        ("timm", {"zoo.backbones", "zoo.denoisers", "zoo.layers", "zoo.metrics"}),
         ("torchaudio", {"zoo.data", "zoo.voice"}),
         ("sklearn", {"zoo.data"}),
         ("accelerate", set()),

@@ -103,6 +103,12 @@ class Classifier(Features):
         images = images.to("cpu", torch.float32)
         return torch.cat([self.network.body(batch) for batch in torch.split(images, _BATCH)])
 
+    @torch.no_grad()
+    def guess(self, images: Tensor) -> Tensor:
+        """The classes (N,) that it sees in images: (N, C, H, W) in data space."""
+        images = images.to("cpu", torch.float32)
+        return torch.cat([self.network(batch).argmax(1) for batch in torch.split(images, _BATCH)])
+
     def facts(self) -> Mapping[str, float | int]:
         trained_on, held_out = self._counts
         return {
@@ -129,7 +135,5 @@ class Classifier(Features):
                 fall.step()
         self.network.eval()
 
-    @torch.no_grad()
     def _accuracy(self, images: Tensor, labels: Tensor) -> float:
-        guesses = [self.network(batch).argmax(1) for batch in torch.split(images, _BATCH)]
-        return float((torch.cat(guesses) == labels).double().mean())
+        return float((self.guess(images) == labels).double().mean())

@@ -1,0 +1,9 @@
+"""How good a model is: samples beside data, by distances, by neighbours and by loss."""
+
+from zoo.evaluation.draws import draw
+from zoo.evaluation.errors import EvaluationError
+from zoo.evaluation.progress import Progress, result
+from zoo.evaluation.report import Evaluation
+from zoo.evaluation.run import evaluate, events
+
+__all__ = ["Evaluation", "EvaluationError", "Progress", "draw", "evaluate", "events", "result"]

@@ -1,0 +1,109 @@
+"""The data that samples are compared with, in two halves, and the classes that samples of a model are to have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from zoo.core.diffusion import Diffusion
+from zoo.data.base import Dataset
+from zoo.evaluation.errors import EvaluationError
+from zoo.evaluation.progress import Events, Progress
+
+LEAST = 20
+"""Pictures of the data: half of them have neighbours enough for every measure."""
+
+_TOLD_EVERY = 100
+
+
+@dataclass(frozen=True)
+class Real:
+    """Pictures of the data in a random order that the seed decides, but for classes: every beginning has them in the
+    shares of the whole, so that no distance is one of classes that chance dealt.
+
+    The first half plays the part of samples, which tells how near to the second half a perfect model comes.
+
+    Args:
+        images: (N, C, H, W) in data space.
+        labels: (N,) their classes, -1 for none.
+        about: what they are, in a line.
+        size: of the whole set.
+    """
+
+    images: Tensor
+    labels: Tensor
+    about: str
+    size: int
+
+    @property
+    def half(self) -> int:
+        """Where the second half begins."""
+        return len(self.images) // 2
+
+
+def gather(data: Dataset, limit: int, seed: int) -> Events[Real]:
+    """Read pictures of a dataset, at most ``limit`` of them, chosen and ordered by the seed.
+
+    Raises:
+        DataError: one cannot be read.
+        EvaluationError: they are no pictures of one size, or too few.
+    """
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:limit].tolist()
+    if len(order) < LEAST:
+        raise EvaluationError(f"{data.describe()}: {len(order)} pictures are too few to judge by; it takes {LEAST}")
+    images: list[Tensor] = []
+    labels: list[int] = []
+    for place, index in enumerate(order):
+        example = data[index]
+        image: Tensor = example["x_0"]
+        if image.ndim != 3 or image.shape[0] not in (1, 3) or (images and image.shape != images[0].shape):
+            first = f" where others are {tuple(images[0].shape)}" if images else ""
+            raise EvaluationError(
+                f"{data.describe()}: example {index} has the shape {tuple(image.shape)}{first}; only pictures, "
+                "(1 or 3, H, W) and all of one size, can be compared"
+            )
+        images.append(image)
+        labels.append(int(example.get("labels", -1)))
+        if place % _TOLD_EVERY == 0:
+            yield Progress("reading", place, len(order))
+    found = torch.tensor(labels)
+    spread = _spread(found)
+    return Real(torch.stack(images)[spread], found[spread], data.describe(), len(data))
+
+
+def _spread(labels: Tensor) -> Tensor:
+    """An order in which each class comes at even distances: places (N,) of labels (N,)."""
+    due = torch.empty(len(labels), dtype=torch.float64)
+    for label in sorted(set(labels.tolist())):
+        places = (labels == label).nonzero()[:, 0]
+        due[places] = (torch.arange(len(places), dtype=torch.float64) + 0.5) / len(places)
+    return due.argsort(stable=True)
+
+
+def wanted_labels(model: Diffusion, real: Real, n: int) -> tuple[Tensor | None, str]:
+    """The classes that n samples are to have, and a remark where the data does not decide them.
+
+    Sample i has the class of picture i of the first half, over and over, so that classes are spread as in the data
+    and as many of each are in the samples as in what they are compared beside.
+
+    Returns:
+        (n,) labels, or None for a model that takes none; the remark may be empty.
+
+    Raises:
+        EvaluationError: the data has classes that the model does not know, or for some pictures none.
+    """
+    classes = model.config.get("denoiser", {}).get("classes")
+    if classes is None:
+        return None, ""
+    if (real.labels < 0).all():
+        return torch.arange(n) % classes, f"The data has no classes; samples have the model's {classes} in turn."
+    if (real.labels < 0).any():
+        missing = int((real.labels < 0).sum())
+        raise EvaluationError(f"{real.about}: {missing} of {len(real.labels)} pictures have no class, and others do")
+    if real.labels.max() >= classes:
+        raise EvaluationError(
+            f"{real.about}: it has a class {int(real.labels.max())}, and the model has the classes 0-{classes - 1}"
+        )
+    return real.labels[torch.arange(n) % real.half], ""

@@ -1,4 +1,4 @@
-"""The objectives: uniform times, min-SNR weights, log-normal noise levels."""
+"""The objectives: uniform times, min-SNR and P2 weights, log-normal noise levels."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from zoo.core.errors import ArgumentValueError
 from zoo.core.objective import Objective, uniform_times
 from zoo.core.parameterization import Parameterization
 from zoo.core.schedule import Marginal, Schedule
@@ -44,6 +45,41 @@ class MinSNR(Objective):
         # fmin: at clean data SNR is inf and c may be 0; the second term is exact there
         weight = torch.fmin(m.snr * c**2, self.gamma * c**2)
         return weight.where(c.isfinite(), 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class P2(Objective):
+    """The error of eps weighed by 1 / (k + SNR)^gamma, whatever the network predicts (Choi et al. 2022).
+
+    Less weight where there is little noise left to remove, and more where the content of a picture is decided. An error
+    e of the output is an error c e of eps, so the weight of the output's square is c^2 / (k + SNR)^gamma:
+    1 / (k + SNR)^gamma for eps, SNR / (k + SNR)^gamma for x0. Clean data, which has no eps to tell, weighs nothing.
+
+    Args:
+        parameterization: of the model; it gives c.
+        k: keeps the weight finite where all is noise.
+        gamma: how strongly little noise is held down; 0 is L_simple on eps.
+
+    Raises:
+        ArgumentValueError: k is not above 0, or gamma is below 0.
+    """
+
+    parameterization: Parameterization
+    k: float = 1.0
+    gamma: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.k > 0 or not self.gamma >= 0:
+            raise ArgumentValueError(
+                f"k must be above 0 and gamma must not be below 0, got k={self.k:g} and gamma={self.gamma:g}"
+            )
+
+    def times(self, n: int, schedule: Schedule, generator: torch.Generator) -> Tensor:
+        return uniform_times(n, schedule, generator)
+
+    def weight(self, m: Marginal) -> Tensor:
+        c = self.parameterization.eps(torch.ones_like(m.alpha), torch.zeros_like(m.alpha), m)
+        return (c**2 / (self.k + m.snr) ** self.gamma).nan_to_num(0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)

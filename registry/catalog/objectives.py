@@ -15,6 +15,12 @@ objectives.lazy(
     paper="Hang et al. 2023, arXiv 2303.09556",
 )
 objectives.lazy(
+    "p2",
+    "zoo.objectives:P2",
+    summary="Uniform times, the error of eps weighed by 1 / (k + SNR)^gamma.",
+    paper="Choi et al. 2022, arXiv 2204.00227",
+)
+objectives.lazy(
     "uniform",
     "zoo.objectives:Uniform",
     summary="L_simple: every time alike.",

@@ -8,11 +8,12 @@ import torch
 from torch.testing import assert_close
 
 import zoo
-from registry import objectives, parameterizations, schedules
+from registry import ArgumentError, objectives, parameterizations, schedules
 from zoo.core.errors import ArgumentValueError
 from zoo.core.schedule import Marginal
 from zoo.training.ema import EMA
 from zoo.training.feed import Order, derived_seed
+from zoo.training.noise_levels import ByNoise
 from zoo.training.resume import ResumeError, ResumeFolder
 from zoo.training.settings import Settings
 
@@ -42,6 +43,7 @@ def test_a_constant_learning_rate_stays():
         ("label_dropout", 1.5, "training.label_dropout must be 0 to 1, got 1.5"),
         ("learning_rate", 0.0, "training.learning_rate must be above 0 and finite, got 0"),
         ("clip_norm", -1.0, "training.clip_norm must be above 0 and finite, got -1"),
+        ("ema_profiles", (0.1, 0.3), "training.ema_profiles must be above 0 and below 0.289, got 0.3"),
         ("num_workers", -1, "training.num_workers must be from 0, got -1"),
     ],
 )
@@ -155,12 +157,45 @@ def test_min_snr_weighs_the_error_of_the_data(name):
     assert_close(objective.weight(m), WEIGHTS[name])
 
 
+NOISE = {
+    "eps": torch.ones_like(SNR),
+    "x0": SNR,
+    "v": SNR / (SNR + 1),
+}
+
+
+@pytest.mark.parametrize("name", NOISE)
+@pytest.mark.parametrize(("k", "gamma"), [(1.0, 0.5), (1.0, 1.0), (0.1, 2.0), (1.0, 0.0)])
+def test_p2_weighs_the_error_of_the_noise(name, k, gamma):
+    spec = {"name": "p2", "k": k, "gamma": gamma}
+    objective = objectives.build(spec, parameterization=parameterizations.build(name))
+    m = Marginal((SNR / (1 + SNR)).sqrt(), (1 / (1 + SNR)).sqrt())
+    assert_close(objective.weight(m), NOISE[name] / (k + SNR) ** gamma)
+
+
+@pytest.mark.parametrize("wrong", [{"k": 0.0}, {"gamma": -1.0}])
+def test_p2_refuses_weights_without_end(wrong):
+    with pytest.raises(ArgumentError, match="k must be above 0 and gamma must not be below 0, got k="):
+        objectives.build({"name": "p2", **wrong}, parameterization=parameterizations.build("eps"))
+
+
+@pytest.mark.parametrize("kind", ["min-snr", "p2"])
 @pytest.mark.parametrize("name", ["eps", "x0", "v", "flow", "edm", "score"])
 @pytest.mark.parametrize("schedule", ["cosine", "flow", "edm"])
-def test_min_snr_is_a_weight_everywhere(name, schedule):
-    objective = objectives.build("min-snr", parameterization=parameterizations.build(name))
+def test_weights_are_weights_everywhere(kind, name, schedule):
+    objective = objectives.build(kind, parameterization=parameterizations.build(name))
     path = schedules.build(schedule)
     ends = torch.tensor([path.t_clean, path.t_min, path.t_max], dtype=torch.float64)
     weight = objective.weight(path(ends))
     assert weight.isfinite().all()
     assert (weight >= 0).all()
+
+
+def test_losses_are_told_apart_by_the_level_of_noise():
+    log_snr = torch.tensor([-math.inf, -30.0, -0.9, 0.9, 1.1, math.inf], dtype=torch.float64)
+    losses = torch.tensor([1.0, 3.0, 0.5, 0.25, 4.0, 8.0])
+    parts = ByNoise()
+    parts.add(log_snr[:3], losses[:3])
+    parts = ByNoise(parts.state())
+    parts.add(log_snr[3:], losses[3:])
+    assert parts.means() == {"-12": 2.0, "0": 0.375, "2": 4.0, "12": 8.0}

@@ -8,6 +8,7 @@ import signal
 import pytest
 import torch
 import yaml
+from clock import CLOCK
 from PIL import Image
 from torch.testing import assert_close
 
@@ -27,7 +28,7 @@ def log_of(model):
 
 def losses_of(model):
     """The log without the clock."""
-    return [{**line, "images_per_second": 0} for line in log_of(model)]
+    return [{**line, **CLOCK} for line in log_of(model)]
 
 
 def test_what_a_run_leaves_behind(whole):
@@ -35,6 +36,7 @@ def test_what_a_run_leaves_behind(whole):
     assert sorted(file.name for file in model.parent.iterdir()) == [
         "config.yaml",
         "log.jsonl",
+        "loss-by-noise.png",
         "loss.png",
         "model.safetensors",
         "resume",
@@ -53,7 +55,7 @@ def test_what_a_run_leaves_behind(whole):
     assert [line["step"] for line in lines] == list(range(2, 21, 2))
     losses = [event.loss for event in told if isinstance(event, Stepped)]
     assert lines[3]["loss"] == (losses[6] + losses[7]) / 2
-    assert lines[3].keys() == {"step", "loss", "learning_rate", "grad_norm", "images_per_second"}
+    assert lines[3].keys() == {"step", "loss", "learning_rate", "grad_norm", *CLOCK, "loss_at_log_snr"}
 
 
 def test_the_model_file_holds_the_average_and_its_config(whole):
@@ -113,7 +115,7 @@ def test_accumulated_gradients_are_those_of_the_mean(tmp_path, small):
 
     seen = []
     run.optimizer = Recorder(run.model.parameters(), lr=1.0)
-    loss, norm, _ = run._update(passes)
+    loss, norm, _ = run.update(passes)
     # the same float32 numbers, added in another order
     assert_close(seen, list(expected), rtol=1e-4, atol=1e-7)
     assert loss == pytest.approx(mean.item(), rel=1e-6)

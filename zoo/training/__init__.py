@@ -5,19 +5,23 @@ The settings are part of every config's schema and are read without torch; the l
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from zoo.training.settings import Settings
 
 if TYPE_CHECKING:
     from zoo.training.loop import events, train
+    from zoo.training.plans import Plan, plan
+    from zoo.training.posthoc import synthesize
 
-__all__ = ["Settings", "events", "train"]
+__all__ = ["Plan", "Settings", "events", "plan", "synthesize", "train"]
+
+_LAZY = {"Plan": "plans", "events": "loop", "plan": "plans", "synthesize": "posthoc", "train": "loop"}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in ("events", "train"):
+    if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from zoo.training import loop
-
-    return getattr(loop, name)
+    found = globals()[name] = getattr(importlib.import_module(f"zoo.training.{_LAZY[name]}"), name)
+    return found

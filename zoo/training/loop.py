@@ -66,6 +66,29 @@ def events(
     resume: bool = True,
 ) -> Iterator[Event]:
     """The same as :func:`train`, event by event; progress bars and early stops are the caller's business."""
+    run = prepared(source, out=out, overrides=overrides, command_line=command_line, device=device)
+    run.begin(resume=resume)
+    with deferred() as interrupt:
+        yield Started(
+            run.step, run.settings.steps, run.data.describe(), run.parameters, run.trained, str(run.device), run.left
+        )
+        for event in run.events():
+            yield event
+            if interrupt.asked and isinstance(event, Stepped):
+                run.save()
+                yield Saved(run.step, run.folder.model)
+                raise KeyboardInterrupt
+
+
+def prepared(
+    source: Source,
+    *,
+    out: str | PathLike[str],
+    overrides: Mapping[str, Any] | None,
+    command_line: Sequence[str],
+    device: torch.device | str | None,
+) -> Run:
+    """A run that has not begun: nothing is written yet; arguments and errors as :func:`train`."""
     tree = configs.resolve(configs.load(source, overrides=overrides, command_line=command_line))
     if tree.get("data") is None:
         raise TrainingError("the config names no data: add data={name: images, path: FOLDER}, or another set")
@@ -73,13 +96,4 @@ def events(
         place = usable(device)
     except DeviceError as error:
         raise TrainingError(str(error)) from None
-    run = Run(tree, RunFolder(Path(out)), place)
-    run.begin(resume=resume)
-    with deferred() as interrupt:
-        yield Started(run.step, run.settings.steps, run.data.describe(), run.parameters, str(run.device))
-        for event in run.events():
-            yield event
-            if interrupt.asked and isinstance(event, Stepped):
-                run.save()
-                yield Saved(run.step, run.folder.model)
-                raise KeyboardInterrupt
+    return Run(tree, RunFolder(Path(out)), place)

@@ -8,25 +8,40 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Started:
-    """The run begins, or goes on at ``step``."""
+    """The run begins, or goes on at ``step``.
+
+    Attributes:
+        parameters: all of them.
+        trained: those that are not frozen.
+        left: what did not fit of the weights that the run begins with, a line each.
+    """
 
     step: int
     steps: int
     data: str
     parameters: int
+    trained: int
     device: str
+    left: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Stepped:
-    """One update of the weights."""
+    """One update of the weights.
+
+    Attributes:
+        peak_bytes: the most memory so far: of the process, or of the device where that has its own.
+        seconds_left: until the last update at the mean speed so far, samples and checkpoints included.
+    """
 
     step: int
     steps: int
     loss: float
     learning_rate: float
     grad_norm: float
-    images_per_second: float
+    examples_per_second: float
+    peak_bytes: int
+    seconds_left: float
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from zoo import config as configs
 from zoo.core.diffusion import Diffusion
 from zoo.data.base import Preview
 from zoo.files import sync, write_atomically
+from zoo.training.ema import PowerEMA
+from zoo.training.posthoc import write_snapshot
 from zoo.training.resume import ResumeError, ResumeFolder
 
 _FREE = ("data", "training", "sampler", "sampling", "notes", "summary", "paper", "license")
@@ -22,9 +24,12 @@ _FREE = ("data", "training", "sampler", "sampling", "notes", "summary", "paper",
 
 
 def _fixed(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """What may not, by path. The settings of an optimizer are part of its state, so new ones would have no effect."""
-    optimizer = tree.get("training", {}).get("optimizer")
-    return {**{key: value for key, value in tree.items() if key not in _FREE}, "training.optimizer": optimizer}
+    """What may not, by path. An optimizer holds its settings and a state of each parameter that is trained."""
+    training = tree.get("training", {})
+    kept = {
+        f"training.{key}": training.get(key) for key in ("optimizer", "init", "init_partial", "freeze", "ema_profiles")
+    }
+    return {**{key: value for key, value in tree.items() if key not in _FREE}, **kept}
 
 
 class RunFolder:
@@ -40,8 +45,8 @@ class RunFolder:
         self._log, self._config = path / "log.jsonl", path / "config.yaml"
         self._resume = ResumeFolder(path / "resume")
 
-    def begin(self, tree: Mapping[str, Any], device: torch.device, *, resume: bool) -> dict[str, Any] | None:
-        """Make the folder ready for a run.
+    def look(self, tree: Mapping[str, Any], device: torch.device, *, resume: bool) -> dict[str, Any] | None:
+        """What a run here would go on from; nothing is written.
 
         Args:
             tree: the resolved config of the run.
@@ -63,12 +68,20 @@ class RunFolder:
             )
         if state is None and self.model.exists():
             raise ResumeError(f"{self.model} is there, but nothing to go on from: train into another folder")
+        return state
+
+    def begin(self, tree: Mapping[str, Any], step: int) -> None:
+        """Make the folder ready for a run that `look` allowed.
+
+        Args:
+            tree: the resolved config of the run.
+            step: that it goes on from, 0 for a fresh start.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
         for leftover in self.path.glob(".*.part"):
             leftover.unlink()
         write_atomically(self._config, lambda beside: beside.write_text(configs.dump(dict(tree))))
-        self._cut_log(0 if state is None else state["step"])
-        return state
+        self._cut_log(step)
 
     def write_state(self, step: int, state: Mapping[str, Any]) -> None:
         """Write what `begin` will return. The log is on the disk before it.
@@ -82,7 +95,7 @@ class RunFolder:
         self._resume.write(step, state)
 
     def write_model(self, step: int, model: Diffusion) -> None:
-        """Write the model file and the loss curve.
+        """Write the model file and the curves of the loss, over the steps and over the levels of noise.
 
         Args:
             step: updates done.
@@ -92,6 +105,11 @@ class RunFolder:
         log = self._read_log()
         if log:
             plots.loss_curve(self.path / "loss.png", [line["step"] for line in log], [line["loss"] for line in log])
+            self._write_noise_levels([line["loss_at_log_snr"] for line in log if "loss_at_log_snr" in line])
+
+    def write_average(self, step: int, number: int, average: PowerEMA) -> None:
+        """Keep a snapshot of the power-function average of that number."""
+        write_snapshot(self.path, step, number, average.model, average.sigma_rel)
 
     def write_samples(self, step: int, drawn: Tensor, columns: int, preview: Preview | None) -> Path:
         """Write samples: a grid of pictures, unless the data knows better.
@@ -108,7 +126,7 @@ class RunFolder:
         images.save_png(images.grid(drawn, columns), path)
         return path
 
-    def log(self, **values: float) -> None:
+    def log(self, **values: float | Mapping[str, float]) -> None:
         """Add a line to the log."""
         with self._log.open("a") as file:
             file.write(json.dumps(values) + "\n")
@@ -117,6 +135,24 @@ class RunFolder:
         """A clause about the state that can be gone on from."""
         name = self._resume.latest
         return f"{self._resume.path / name} is intact" if name else "nothing was saved yet"
+
+    def _write_noise_levels(self, lines: Sequence[Mapping[str, float]]) -> None:
+        """Draw the loss over ln SNR in the first and in the last third of the run."""
+        third = -(-len(lines) // 3)
+        series = {}
+        for name, part in (("first third", lines[:third]), ("last third", lines[-third:])):
+            middles = sorted({int(middle) for line in part for middle in line})
+            found = [[line[str(middle)] for line in part if str(middle) in line] for middle in middles]
+            series[name] = middles, [sum(losses) / len(losses) for losses in found]
+        if lines:
+            plots.lines(
+                self.path / "loss-by-noise.png",
+                series,
+                title="loss by level of noise, unweighted",
+                x_label="ln SNR: noise at the left, data at the right",
+                y_label="loss",
+                y_scale="log",
+            )
 
     def _same_model(self, tree: Mapping[str, Any]) -> None:
         before, now = _fixed(configs.resolve(configs.load(self._config))), _fixed(tree)

@@ -23,8 +23,12 @@ class Settings:
         schedule: what the learning rate does after that: fall along a cosine to 0 at the last step, or stay.
         clip_norm: what the norm of the whole gradient is cut to; None leaves it.
         ema_decay: of the running average of the weights, reached gradually; 0 keeps no memory.
+        ema_profiles: widths sigma_rel of power-function averages beside that one, such as [0.05, 0.1]; each is kept as
+            a snapshot every ``save_every`` steps, of which ``zoo.training.synthesize`` makes any other width.
         label_dropout: share of the labels that are hidden, so that classifier-free guidance has its "no class".
         precision: float32, or bf16 in the forward and backward pass (autocast) over float32 weights.
+        checkpointing: whether activations inside the network's blocks are made again in the backward pass instead of
+            being kept: less memory, about a third more time, the same gradients.
         objective: which times are trained, and how much each counts.
         optimizer: what turns gradients into updates.
         seed: of the weights, of the order of the data and of all noise.
@@ -32,6 +36,10 @@ class Settings:
         sample_every: steps from one grid of samples to the next.
         log_every: steps from one line of the log to the next.
         num_workers: processes that read the data; 0 reads it in the training process.
+        init: a file of weights to begin with, ours or one that an importer knows; None begins with random ones. They
+            are copied where names and shapes agree; a run that goes on does not read it again.
+        init_partial: whether weights that do not fit are left out and listed; otherwise they are an error.
+        freeze: patterns of the names of parameters that are not trained, ``denoiser.down.*``; each must match some.
 
     Raises:
         ArgumentValueError: for a number outside its range.
@@ -45,8 +53,10 @@ class Settings:
     schedule: Literal["cosine", "constant"] = "cosine"
     clip_norm: float | None = 1.0
     ema_decay: float = 0.999
+    ema_profiles: tuple[float, ...] = ()
     label_dropout: float = 0.1
     precision: Literal["float32", "bf16"] = "float32"
+    checkpointing: bool = False
     objective: str | Mapping[str, Any] = "uniform"
     optimizer: str | Mapping[str, Any] = "adamw"
     seed: int = 0
@@ -54,6 +64,9 @@ class Settings:
     sample_every: int = 1000
     log_every: int = 10
     num_workers: int = 0
+    init: str | None = None
+    init_partial: bool = False
+    freeze: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "accumulate", "save_every", "sample_every", "log_every"):
@@ -62,6 +75,10 @@ class Settings:
             self._within(name, 0)
         self._within("ema_decay", 0, 1, open_end=True)
         self._within("label_dropout", 0, 1)
+        for width in self.ema_profiles:
+            # that of equal shares is the widest there is
+            if not 0 < width < 12**-0.5:
+                raise ArgumentValueError(f"training.ema_profiles must be above 0 and below 0.289, got {width:g}")
         for name in ("learning_rate", "clip_norm"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:

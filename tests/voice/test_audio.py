@@ -116,3 +116,36 @@ def test_places_and_formats_that_cannot_be_written_are_refused(tmp_path):
 def test_sound_is_one_row_of_numbers():
     with pytest.raises(ShapeError, match=r"\(2, 9\)"):
         audio.Sound(torch.zeros(2, 9), 8000)
+
+
+def test_a_damaged_file_is_not_begun_again(tmp_path, monkeypatch):
+    path = tmp_path / "long.flac"
+    noise = torch.rand(60_000, generator=torch.Generator().manual_seed(0)) - 0.5
+    audio.write(path, noise, 16_000)
+    content = bytearray(path.read_bytes())
+    middle = len(content) * 3 // 4
+    content[middle : middle + 4000] = bytes(4000)
+    path.write_bytes(content)
+    monkeypatch.setattr(audio, "_BLOCK", 4096)
+    with pytest.raises(VoiceError, match=r"long.flac: is damaged behind \d"):
+        audio.read(path)
+
+
+@pytest.mark.parametrize(("before", "after"), [(44_101, 16_000), (22_254, 16_000), (11_127, 44_100), (8000, 8001)])
+def test_odd_rates_are_resampled_without_much_memory(before, after):
+    wav = torch.sin(2 * math.pi * 440 * torch.arange(before) / before)
+    found = audio.resample(wav, before, after)
+    assert len(found) == after
+    assert torch.fft.rfft(found).abs().argmax() == 440
+
+
+def test_numbers_that_are_not_finite_are_not_written(tmp_path):
+    with pytest.raises(VoiceError, match="not finite"):
+        audio.write(tmp_path / "nan.wav", torch.full((9,), math.nan), 16_000)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_takes_no_files_is_one_message(tmp_path):
+    (tmp_path / "out.wav").mkdir()
+    with pytest.raises(VoiceError, match="cannot be written"):
+        audio.write(tmp_path / "out.wav", tone(), 16_000)

@@ -257,6 +257,8 @@ def test_real_parts_convert_real_speech(model):
         ({"together": 0}, "together"),
         ({"overlap": 9.0}, "overlap"),
         ({"key": 100.0}, "semitones"),
+        ({"key": math.nan}, "semitones"),
+        ({"gate_db": math.nan}, "finite"),
     ],
 )
 def test_numbers_outside_their_range_are_refused(model, change, said):
@@ -296,3 +298,17 @@ def test_models_of_ddsp_svc_get_their_units_where_they_were_trained_to(tmp_path)
 
 def test_speech_is_heard_as_speech():
     assert conversation()[0].abs().max() > 0.3
+
+
+def test_a_voice_that_is_not_there_is_refused(model):
+    with pytest.raises(VoiceError, match="single voice"):
+        convert(sound(0.5), model, **PARTS, speaker=7)
+
+
+def test_what_is_not_finite_is_not_sung(model):
+    class Broken(Mean):
+        def __call__(self, mel, f0=None, *, seed=0):
+            return torch.full((1, 160 * mel.shape[-1]), math.nan)
+
+    with pytest.raises(VoiceError, match="not finite"):
+        convert(sound(0.5), model, **{**PARTS, "vocoder": Broken()})

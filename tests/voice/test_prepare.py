@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from speech import CONFIG
 import zoo
 from zoo.core.errors import ArgumentValueError
 from zoo.data.base import DataError
+from zoo.voice import prepare as room
 from zoo.voice.base import VoiceError
 from zoo.voice.data import Recordings
 from zoo.voice.prepare import prepare
@@ -50,11 +52,17 @@ def test_statistics_are_those_of_the_voice(prepared):
 
 
 def test_a_second_time_nothing_is_measured_again(prepared, recordings, tmp_path, monkeypatch):
-    before = {file: os.stat(file).st_mtime_ns for file in (prepared / "items").iterdir()}
-    monkeypatch.setattr("zoo.voice.mel.Mel.__call__", lambda *_, **__: pytest.fail("measured again"))
-    items = [item for item in prepare(recordings, prepared, config=CONFIG, hold_out=0.3) if item.frames]
+    again = tmp_path / "again"
+    shutil.copytree(prepared, again)
+    before = {file: os.stat(file).st_mtime_ns for file in (again / "items").iterdir()}
+
+    def refuse(*_):
+        raise VoiceError("measured again")
+
+    monkeypatch.setattr(room._Worker, "_write", refuse)
+    items = [item for item in prepare(recordings, again, config=CONFIG, hold_out=0.3) if item.frames]
     assert len(items) == 6
-    assert before == {file: os.stat(file).st_mtime_ns for file in (prepared / "items").iterdir()}
+    assert before == {file: os.stat(file).st_mtime_ns for file in (again / "items").iterdir()}
 
 
 def test_it_goes_on_where_it_was_stopped_whoever_does_the_work(prepared, recordings, tmp_path):
@@ -91,6 +99,7 @@ def test_other_settings_make_other_items(prepared, recordings, tmp_path):
 def test_the_config_that_it_writes_can_be_trained(prepared):
     model = zoo.build(prepared / "config.yaml")
     assert model.config["data"]["path"] == str(prepared.resolve())
+    assert model.config["data"]["frames"] == CONFIG["data"]["frames"]
     assert len(model.config["scaling"]["low"]) == 80
     assert float(model.config["notes"]["f0_median"]) == read_index(prepared).statistics["f0_median"]
 
@@ -99,6 +108,7 @@ def test_folders_can_be_speakers(recordings, tmp_path):
     out = tmp_path / "data"
     list(prepare(recordings, out, config=CONFIG, speakers=True, hold_out=0.0))
     assert read_index(out).speakers == ["more"]
+    assert zoo.build(out / "config.yaml").conditioner.spk_embed_proj.weight.shape == (1, 16)
     left_out = {row["source"]: row["reason"] for row in json.loads((out / "prepared.json").read_text())["left_out"]}
     assert left_out["0.wav"] == "lies in no speaker's folder"
     data = Recordings(path=str(out), frames=32, first_speaker=1)
@@ -176,3 +186,29 @@ def test_bad_folders_are_refused_before_anything_is_written(tmp_path, recordings
 def test_cuts_that_leave_nothing_are_refused(change):
     with pytest.raises(ArgumentValueError):
         Cut(**change)
+
+
+def test_names_that_are_no_text_and_sound_that_nothing_measures_stop_nothing(recordings, tmp_path, monkeypatch):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / os.fsdecode(b"\xb0\xa1.wav")).write_bytes((recordings / "0.wav").read_bytes())
+    (folder / "odd.wav").write_bytes((recordings / "1.wav").read_bytes())
+    read = room.read
+    monkeypatch.setattr(room, "read", lambda file, **how: read(file, **how) if file.stem != "odd" else 1 / 0)
+    items = {item.source: item for item in prepare(folder, tmp_path / "out", config=CONFIG, hold_out=0.0)}
+    assert "ZeroDivisionError" in items["odd.wav"].reason
+    assert [os.fsencode(item.source) for item in read_index(tmp_path / "out").trained] == [b"\xb0\xa1.wav"]
+
+
+def test_other_weights_under_an_old_path_are_measured_again(tmp_path):
+    weights = tmp_path / "weights.pt"
+    weights.write_bytes(b"one")
+    before = room._weights({"units": {"name": "hubert", "weights": str(weights)}})
+    weights.write_bytes(b"two")
+    assert room._weights({"units": {"name": "hubert", "weights": str(weights)}}) != before
+
+
+def test_missing_weights_are_told_before_anything_is_read(recordings, tmp_path):
+    with pytest.raises(VoiceError, match="hubert-soft has no weights"):
+        next(prepare(recordings, tmp_path / "out", config=CONFIG, command_line=["voice.units=hubert-soft"]))
+    assert not (tmp_path / "out").exists()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from zoo.core.errors import ShapeError
 from zoo.files import write_atomically
@@ -21,6 +24,7 @@ SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".au", ".opus", ".m4a", ".
 """Endings of the files that a folder of recordings is searched for."""
 
 _BLOCK = 1 << 20
+_ODDEST = 1000
 _FORMATS = {".g722": "g722"}  # headerless: the ending is all that tells
 _KINDS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG"}
 
@@ -134,24 +138,38 @@ class Writer:
             raise VoiceError(f"{self._path}: sound is written as {', '.join(_KINDS)}, not {self._path.suffix!r}")
         if not self._path.parent.is_dir():
             raise VoiceError(f"{self._path}: there is no folder {self._path.parent}")
-        self._beside = self._path.with_name(f".{self._path.name}.part")
+        self._beside = self._path.with_name(f".{self._path.name}.{os.getpid()}.whole.part")
         self._rate = sample_rate
         self._file: Any = None
 
     def __enter__(self) -> Writer:
-        self._file = needed("soundfile", "writing sound").SoundFile(
-            self._beside,
-            "w",
-            self._rate,
-            1,
-            format=_KINDS[self._path.suffix.lower()],
-            subtype=None if self._path.suffix.lower() == ".ogg" else "PCM_16",
-        )
+        soundfile = needed("soundfile", "writing sound")
+        try:
+            self._file = soundfile.SoundFile(
+                _name(self._beside),
+                "w",
+                self._rate,
+                1,
+                format=_KINDS[self._path.suffix.lower()],
+                subtype=None if self._path.suffix.lower() == ".ogg" else "PCM_16",
+            )
+        except (OSError, soundfile.LibsndfileError) as error:
+            self._beside.unlink(missing_ok=True)
+            raise VoiceError(f"{self._path}: cannot be written: {error}") from None
         return self
 
     def add(self, wav: Tensor) -> None:
-        """Go on with (L,) samples."""
-        self._file.write(wav.detach().float().clamp(-1, 1).cpu().numpy())
+        """Go on with (L,) samples.
+
+        Raises:
+            VoiceError: they are not finite, or the disk is full.
+        """
+        if not wav.isfinite().all():
+            raise VoiceError(f"{self._path}: this sound holds numbers that are not finite; nothing was written")
+        try:
+            self._file.write(wav.detach().float().clamp(-1, 1).cpu().numpy())
+        except RuntimeError as error:  # what soundfile makes of a full disk
+            raise VoiceError(f"{self._path}: cannot be written: {error}") from None
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._file.close()
@@ -172,27 +190,39 @@ def resample(wav: Tensor, before: int, after: int) -> Tensor:
         before: its rate, in Hz.
         after: the wanted one.
     """
-    if before == after:
+    if before == after or not wav.shape[-1]:
         return wav
     # torchaudio takes a while to import
     from torchaudio.functional import resample as by_sinc
 
-    resampled: Tensor = by_sinc(wav, before, after, lowpass_filter_width=64, rolloff=0.95)
-    return resampled
+    # the table of sincs is as large as the ratio is odd: 44101 to 16000 would take 8 GB. Off by less than 1e-6
+    ratio = Fraction(after, before).limit_denominator(_ODDEST)
+    resampled: Tensor = by_sinc(wav, ratio.denominator, ratio.numerator, lowpass_filter_width=64, rolloff=0.95)
+    count = -(-wav.shape[-1] * after // before)
+    return F.pad(resampled, (0, max(0, count - resampled.shape[-1])))[..., :count]
+
+
+def _name(file: Path) -> str | bytes:
+    """As soundfile takes it: names need not be text, but on Windows they are."""
+    return str(file) if os.name == "nt" else os.fsencode(file)
 
 
 def _decoded(file: Path) -> Iterator[tuple[int, Tensor]]:
     """(L_i, channels) pieces, by soundfile, or by PyAV for what that cannot read."""
     soundfile = needed("soundfile", "reading sound")
     if file.suffix.lower() not in _FORMATS:
+        heard = 0
         try:
-            with soundfile.SoundFile(file) as opened:
+            with soundfile.SoundFile(_name(file)) as opened:
                 rate = opened.samplerate
                 for piece in opened.blocks(_BLOCK, dtype="float32", always_2d=True):
+                    heard += len(piece)
                     yield rate, torch.from_numpy(piece)
             return
         except soundfile.LibsndfileError as error:
             reason = str(error).partition(": ")[2].rstrip(".") or str(error)
+            if heard:  # another reader would begin again
+                raise VoiceError(f"{file}: is damaged behind {heard / rate:.1f} s: {reason}") from None
     else:
         reason = "it is no wav, flac, ogg or mp3"
     yield from _by_ffmpeg(file, reason)
@@ -204,12 +234,15 @@ def _by_ffmpeg(file: Path, reason: str) -> Iterator[tuple[int, Tensor]]:
     except VoiceError as error:
         raise VoiceError(f"{file} cannot be read: {reason}; {error}") from None
     try:
-        with av.open(str(file), format=_FORMATS.get(file.suffix.lower())) as opened:
+        with av.open(str(file), format=_FORMATS.get(file.suffix.lower()), metadata_errors="ignore") as opened:
             if not opened.streams.audio:
                 raise VoiceError(f"{file}: holds no sound")
             converter = av.AudioResampler(format="fltp")
             for frame in opened.decode(audio=0):
                 for ready in converter.resample(frame):
                     yield ready.sample_rate, torch.from_numpy(ready.to_ndarray()).T
-    except av.FFmpegError as error:
-        raise VoiceError(f"{file}: cannot be read as sound: {reason}; {error.strerror.lower()}") from None
+    except (av.FFmpegError, ValueError) as error:
+        if isinstance(error, VoiceError):
+            raise
+        more = (getattr(error, "strerror", None) or str(error)).lower()
+        raise VoiceError(f"{file}: cannot be read as sound: {reason}; {more}") from None

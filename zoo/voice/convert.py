@@ -8,6 +8,7 @@ is drawn for a run depends on its place in the recording alone, not on the runs 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -17,7 +18,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoo.conditioners.unit2mel import Unit2Mel
 from zoo.core.diffusion import Diffusion
 from zoo.core.errors import ArgumentValueError
 from zoo.core.grid import GridPoint
@@ -77,8 +77,10 @@ class Manner:
             )
         if self.together < 1 or not 0 <= self.overlap < self.max_seconds / 4:
             raise ArgumentValueError("together is a number from 1, and overlap less than a quarter of max_seconds")
-        if abs(self.key) > 60:
+        if not abs(self.key) <= 60:
             raise ArgumentValueError(f"key is in semitones, at most 60, got {self.key:g}")
+        if not math.isfinite(self.threshold_db) or not math.isfinite(self.gate_db or 0.0):
+            raise ArgumentValueError("threshold_db and gate_db are finite numbers of decibels")
 
 
 def convert(
@@ -238,9 +240,7 @@ def made_of(
     pitches = [voice.f0(wav, rate, hop=hop, frames=count) for wav, count in zip(wavs, counts, strict=True)]
     pitches = [pitch * 2 ** (manner.key / 12) for pitch in pitches]
     if manner.strength:
-        features = [
-            _features(wav, mel, pitch, model, voice) for wav, mel, pitch in zip(wavs, mels, pitches, strict=True)
-        ]
+        features = [_features(wav, mel, pitch, voice) for wav, mel, pitch in zip(wavs, mels, pitches, strict=True)]
         made = _sampled(features, mels, places, model, manner, **how)
     else:
         made = mels
@@ -258,17 +258,21 @@ def sound_of(mel: Tensor, f0: Tensor, voice: Voice, *, seed: int = 0) -> Tensor:
     vocoder = voice.vocoder
     # one that does not need the pitch may still be better with it
     told = gapless_hz(f0) if vocoder.gapless_f0 else f0
+    if not mel.isfinite().all():
+        raise VoiceError("the model made numbers that are not finite: take more steps, or another sampler")
     made = vocoder(in_log(mel[None], voice.mel.log, vocoder.log), told[None], seed=seed)
+    if not made.isfinite().all():
+        raise VoiceError("the vocoder made numbers that are not finite: the mel of this model is none of a voice")
     return audio.resample(made[0].float().cpu(), vocoder.sample_rate, voice.mel.sample_rate)
 
 
-def _features(wav: Tensor, mel: Tensor, pitch: Tensor, model: Diffusion, voice: Voice) -> dict[str, Tensor]:
+def _features(wav: Tensor, mel: Tensor, pitch: Tensor, voice: Voice) -> dict[str, Tensor]:
     """What the conditioner is told of a piece, by name, without a batch."""
     rate, hop, frames = voice.mel.sample_rate, voice.mel.hop, mel.shape[-1]
     units = voice.units(wav, rate)
     loudness = volume(wav, hop)
-    # these models were trained on pitch without gaps in Hz; the others close them by themselves
-    gapless = isinstance(model.conditioner, Unit2Mel)
+    # DDSP-SVC's models were trained on pitch without gaps in Hz; the others close them by themselves
+    gapless = voice.rule == "ddsp-svc"
     return {
         "units": units,
         "f0": gapless_hz(pitch) if gapless else pitch,
@@ -319,6 +323,9 @@ def _sampled(
     if len(set(counts)) > 1:
         cond["lengths"] = torch.tensor(counts)
     if manner.speaker is not None:
+        tables = (getattr(model.conditioner, name, None) for name in ("spk_embed_proj", "spk_embed"))
+        if all(table is None for table in tables):
+            raise VoiceError("speaker: this model has a single voice; leave it out")
         mix = isinstance(manner.speaker, Mapping)
         cond["spk"] = manner.speaker if mix else torch.tensor([manner.speaker] * len(counts))
     if manner.strength < 1:

@@ -16,6 +16,7 @@ from zoo.data.base import DataError, Dataset, Preview
 from zoo.voice.base import VoiceError
 from zoo.voice.features import energy
 from zoo.voice.mel import Mel
+from zoo.voice.parts import bare
 from zoo.voice.prepared import Item, Prepared, read_index
 from zoo.voice.previews import Heard
 from zoo.voice.units.align import mel2ph
@@ -68,11 +69,12 @@ class Recordings(Dataset):
         bins = self.prepared.voice["mel"]["bins"]
         if shape is not None and (len(shape) != 2 or shape[0] != bins):
             raise DataError(f"voice: these mels have {bins} bins, and the model's shape is {list(shape)}")
-        for key, spec in self.prepared.voice.items():
-            if voice is not None and key in voice and voice[key] != spec:
+        hears = {} if voice is None else bare(voice)
+        for key, spec in bare(self.prepared.voice).items():
+            if key in hears and hears[key] != spec:
                 raise DataError(
                     f"voice: {path} was prepared with the {key} {_told(spec)}, and the model hears with "
-                    f"{_told(voice[key])}: prepare it again with this config, or train its own config.yaml"
+                    f"{_told(hears[key])}: prepare it again with this config, or train its own config.yaml"
                 )
         self.frames, self.first_speaker = frames, first_speaker
         self._pieces = [

@@ -138,6 +138,8 @@ class Mel(ABC):
 
     def _scaled(self, key_shift: float, speed: float) -> tuple[int, int, int]:
         """n_fft, win and hop of a shifted or faster analysis."""
+        if not abs(key_shift) <= 60 or not 0 < speed < math.inf:
+            raise ArgumentValueError(f"a key shift of at most 60 and a finite speed, got {key_shift:g} and {speed:g}")
         factor = 2 ** (key_shift / 12)
         n_fft, win, hop = round(self.n_fft * factor), round(self.win * factor), round(self.hop * speed)
         if not 1 <= hop <= win:

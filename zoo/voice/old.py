@@ -56,8 +56,15 @@ class OldManner:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.interval < 1 or (self.add_noise_step is not None and self.add_noise_step <= self.interval):
-            raise ArgumentValueError("interval is a number from 1, and add_noise_step larger than it")
+        if self.interval < 1:
+            raise ArgumentValueError(f"interval is a number from 1, got {self.interval}")
+        if self.add_noise_step is not None and self.add_noise_step <= self.interval:
+            raise ArgumentValueError(
+                f"add_noise_step is larger than the {self.interval} trained steps of one step: {self.add_noise_step} "
+                "leaves none; take a larger one, or more steps"
+            )
+        if not abs(self.key) <= 60:
+            raise ArgumentValueError(f"key is in semitones, at most 60, got {self.key:g}")
 
 
 def as_old(

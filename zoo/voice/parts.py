@@ -12,6 +12,16 @@ from registry import f0, mels, units, vocoders
 from zoo.voice.base import F0, Units, Vocoder, VoiceError
 from zoo.voice.mel import Mel
 
+PATHS = ("weights", "checkpoint")
+"""Arguments that say where something is, not what it is."""
+
+
+def bare(section: Mapping[str, Any]) -> dict[str, Any]:
+    """A ``voice`` section without paths, which differ from machine to machine."""
+    return {
+        key: {name: value for name, value in spec.items() if name not in PATHS} for key, spec in section.items() if spec
+    }
+
 
 @dataclass(frozen=True)
 class Parts:

@@ -15,6 +15,7 @@ import json
 import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -32,7 +33,7 @@ from zoo.files import write_atomically
 from zoo.voice.audio import SUFFIXES, read
 from zoo.voice.base import VoiceError
 from zoo.voice.features import volume
-from zoo.voice.parts import Parts, build
+from zoo.voice.parts import PATHS, Parts, bare, build
 from zoo.voice.prepared import FORMAT, Cut, Item, write_index
 from zoo.voice.quiet import voiced
 
@@ -83,7 +84,10 @@ def prepare(
         raise VoiceError(f"{out}: lies in the folder of the recordings: prepare into another place")
     if not 0 <= hold_out < 1:
         raise ArgumentValueError(f"hold_out is a share from 0 to below 1, got {hold_out:g}")
-    build(tree["voice"])  # wrong settings are told before anything is read
+    # wrong settings, and weights that are missing, are told before anything is read
+    trial = build(tree["voice"]).to(device)
+    trial.units(torch.zeros(16_000), 16_000)
+    trial.f0(torch.zeros(16_000), 16_000, hop=160, frames=100)
     files = recordings(folder)
     if not files:
         raise VoiceError(f"{folder}: holds no recordings ({' '.join(SUFFIXES)})")
@@ -92,7 +96,7 @@ def prepare(
     for leftover in items.glob(".*.part"):
         leftover.unlink()
     measured = {key: tree["voice"][key] for key in ("mel", "f0", "units")}
-    job = _Job(folder, items, measured, asdict(cut), speakers, str(device))
+    job = _Job(folder, items, measured, asdict(cut), speakers, str(device), _weights(measured))
     done: dict[str, Item] = {}
     every: list[Item] = []
     for item in _run(job, files, workers):
@@ -127,10 +131,25 @@ class _Job:
     cut: dict[str, Any]
     speakers: bool
     device: str
+    weights: str
 
     def digest(self, content: bytes) -> str:
-        settings = json.dumps([FORMAT, self.measured, self.cut], sort_keys=True)
+        settings = json.dumps([FORMAT, bare(self.measured), self.weights, self.cut], sort_keys=True)
         return hashlib.blake2b(settings.encode() + b"\0" + content, digest_size=16).hexdigest()
+
+
+def _weights(measured: Mapping[str, Any]) -> str:
+    """What the weights that the settings name contain: other weights under an old path measure something else."""
+    content = hashlib.blake2b(digest_size=16)
+    for spec in measured.values():
+        for name in PATHS:
+            path = Path(spec[name]).expanduser() if spec.get(name) else None
+            files = sorted(path.rglob("*")) if path is not None and path.is_dir() else [path]
+            for file in files:
+                if file is not None and file.is_file():
+                    with file.open("rb") as opened:
+                        content.update(hashlib.file_digest(opened, "blake2b").digest())
+    return content.hexdigest()
 
 
 def _run(job: _Job, files: Sequence[Path], workers: int) -> Iterator[Item]:
@@ -142,6 +161,10 @@ def _run(job: _Job, files: Sequence[Path], workers: int) -> Iterator[Item]:
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (job,))
     try:
         yield from pool.map(_item, files)
+    except BrokenProcessPool:
+        raise VoiceError(
+            "a process was killed, probably for want of memory: take fewer workers; the same command goes on"
+        ) from None
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -182,6 +205,9 @@ class _Worker:
         except ZooError as error:
             reason = str(error).removeprefix(f"{file}: ").removeprefix(f"{file} ")
             return Item(str(source), key, speaker, reason=reason)
+        except Exception as error:  # decoders and Praat raise whatever odd sound leads them to
+            first = str(error).partition("\n")[0]
+            return Item(str(source), key, speaker, reason=f"cannot be measured: {type(error).__name__}: {first}")
         reason = "" if frames else f"nothing in it is voice for {self.cut.min_seconds:g} s or longer"
         return Item(str(source), key, speaker, frames, reason)
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
@@ -44,11 +45,11 @@ class Cut:
     key_shifts: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.min_seconds < self.max_seconds:
+        if not 0 < self.min_seconds < self.max_seconds < math.inf:
             raise ArgumentValueError(
                 f"need 0 < min_seconds < max_seconds, got {self.min_seconds:g} and {self.max_seconds:g}"
             )
-        if self.threshold_db >= 0 or self.key_shifts < 0:
+        if not self.threshold_db < 0 or self.key_shifts < 0:
             raise ArgumentValueError("threshold_db is below 0, and key_shifts is not")
 
 
@@ -151,7 +152,8 @@ def write_index(out: Path, config: configs.Config, cut: Cut, items: Sequence[Ite
     tree = configs.resolve(config)
     voice = {key: tree["voice"][key] for key in ("mel", "f0", "units")}
     trained = [item for item in good if not item.held_out(hold_out)] or good
-    held_out = [item for item in good if item not in trained]
+    kept = {item.key for item in trained}
+    held_out = [item for item in good if item.key not in kept]
     speakers = sorted({item.speaker for item in good if item.speaker}, key=natural)
     prepared = Prepared(out, voice, speakers, trained, held_out, {})
     statistics = _statistics(prepared)
@@ -161,20 +163,38 @@ def write_index(out: Path, config: configs.Config, cut: Cut, items: Sequence[Ite
         "cut": asdict(cut),
         "speakers": speakers,
         "statistics": statistics,
-        "items": [{**asdict(item), "held_out": item in held_out} for item in good],
+        "items": [{**asdict(item), "held_out": item.key not in kept} for item in good],
         "left_out": [{"source": item.source, "reason": item.reason} for item in items if not item.frames],
     }
-    text = json.dumps(index, indent=1, ensure_ascii=False)
+    # escaped: names of files need not be text
+    text = json.dumps(index, indent=1)
     write_atomically(out / INDEX, lambda beside: beside.write_text(text))
     to_train = {
         **config.tree,
-        "data": {"name": "voice", "path": str(out.resolve())},
+        **_of_speakers(config.tree, len(speakers)),
+        "data": {
+            **(config.tree.get("data") or {}),
+            "name": "voice",
+            "path": str(out.resolve()),
+            **({"first_speaker": 1} if speakers and _conditioner(config.tree) == "unit2mel" else {}),
+        },
         "scaling": {"name": "min-max", "low": statistics["mel_low"], "high": statistics["mel_high"]},
         # the model remembers how high its voice is, so that conversion can choose a key
         "notes": {**config.tree.get("notes", {}), "f0_median": str(statistics["f0_median"])},
     }
     write_atomically(out / "config.yaml", lambda beside: beside.write_text(configs.dump(to_train)))
     return Prepared(out, voice, speakers, trained, held_out, statistics)
+
+
+def _conditioner(tree: Mapping[str, Any]) -> str:
+    return str((tree.get("conditioner") or {}).get("name", ""))
+
+
+def _of_speakers(tree: Mapping[str, Any], count: int) -> dict[str, Any]:
+    """The conditioner with a row for each speaker, where there are several."""
+    if not count or _conditioner(tree) not in ("svc", "unit2mel"):
+        return {}
+    return {"conditioner": {**tree["conditioner"], "speakers": count}}
 
 
 def _statistics(prepared: Prepared) -> dict[str, Any]:
@@ -184,10 +204,11 @@ def _statistics(prepared: Prepared) -> dict[str, Any]:
         try:
             with safe_open(prepared.path(item), "pt") as opened:
                 for index in range(len(item.frames)):
-                    if opened.get_tensor(f"{index}.shift") == 0:
-                        mel = opened.get_tensor(f"{index}.mel")
-                        frames += mel.shape[-1]
-                        pitches.append(opened.get_tensor(f"{index}.f0"))
+                    if opened.get_tensor(f"{index}.shift") != 0:
+                        continue
+                    mel = opened.get_tensor(f"{index}.mel")
+                    frames += mel.shape[-1]
+                    pitches.append(opened.get_tensor(f"{index}.f0"))
                     low = mel.amin(-1) if low is None else torch.minimum(low, mel.amin(-1))
                     high = mel.amax(-1) if high is None else torch.maximum(high, mel.amax(-1))
         except (OSError, SafetensorError) as error:
@@ -197,8 +218,8 @@ def _statistics(prepared: Prepared) -> dict[str, Any]:
     margin = _MARGIN * (high - low).clamp(min=1e-3)
     f0 = torch.cat(pitches).double()
     voiced = f0[f0 > 0]
-    octaves = voiced.log2().quantile(torch.tensor([0.05, 0.5, 0.95], dtype=torch.float64)) if len(voiced) else None
-    f0_low, f0_median, f0_high = [0.0] * 3 if octaves is None else octaves.exp2().tolist()
+    # numpy's, as torch's takes no more than 16 million numbers
+    f0_low, f0_median, f0_high = np.quantile(voiced.numpy(), (0.05, 0.5, 0.95)).tolist() if len(voiced) else [0.0] * 3
     mel = prepared.voice["mel"]
     return {
         "seconds": round(frames * mel["hop"] / mel["sample_rate"], 1),

@@ -29,6 +29,8 @@ def section_of(source: str | None) -> Mapping[str, Any]:
 def chosen(text: str | None, section: Mapping[str, Any], key: str, default: str) -> dict[str, Any]:
     """The part that an option names, else the config, else the default."""
     named = spec_of(text)
+    if named is not None and section:
+        raise click.UsageError(f"--{key} and --config both say which {key} is meant; leave one out")
     return named if named is not None else dict(section.get(key) or {"name": default})
 
 

@@ -49,7 +49,7 @@ _NOT_OLD = ("sampler", "spacing", "strength", "speaker", "match_loudness", "gate
 @click.option("--match-loudness", type=click.FloatRange(0, 1), default=0.0, show_default=True)
 @click.option("--gate-db", type=float, help="Silence where the source is quieter.")
 @click.option("--together", type=click.IntRange(min=1), default=4, show_default=True, help="Runs in one batch.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**62), default=0, show_default=True)
 @click.option("--device", help="cpu, cuda, ...  [default: the GPU when there is one]")
 @click.option("--as-old", is_flag=True, help="By diff-svc's own path, for its models.")
 @click.option("--add-noise-step", type=click.IntRange(min=1), help="With --as-old: begin with the source's mel.")
@@ -169,9 +169,13 @@ def _as_old(
     if isinstance(key, str):
         raise click.UsageError("--key: the old path takes semitones")
     total = walked(model, add_noise_step) or model.schedule.steps or 1000
-    interval = 20 if steps is None else max(1, total // steps)
+    if steps is not None and steps > total:
+        raise click.UsageError(f"--steps: {steps} are more than the {total} trained ones")
+    interval = 20 if steps is None else total // steps
     manner = OldManner(key=key, interval=interval, add_noise_step=add_noise_step, seed=seed)
-    return as_old(sound, model, voice, manner, pitch_of_mel=None if pe is None else read_pitch_of_mel(pe))
+    hides = bool(getattr(model.conditioner, "use_uv", False))
+    pitch_of_mel = None if pe is None else read_pitch_of_mel(pe, use_uv=hides)
+    return as_old(sound, model, voice, manner, pitch_of_mel=pitch_of_mel)
 
 
 def _files(sounds: tuple[Path, ...]) -> list[Path]:

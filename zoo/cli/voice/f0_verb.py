@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 @click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help=".png or .safetensors")
 @click.option("--f0", "f0_", multiple=True, help="The method, with arguments: 'harvest f0_max=600'; may be repeated.")
 @click.option("--config", help="A config or a model file whose method is taken.", shell_complete=complete("models"))
-@click.option("--hop", type=click.FloatRange(min=0.0, min_open=True), default=10.0, show_default=True, help="In ms.")
+@click.option("--hop", type=click.IntRange(1, 1000), default=10, show_default=True, help="In ms.")
 @click.option("--device", default="cpu", show_default=True, help="Where methods that are networks run.")
-def command(sound: Path, out: Path, f0_: tuple[str, ...], config: str | None, hop: float, device: str) -> None:
+def command(sound: Path, out: Path, f0_: tuple[str, ...], config: str | None, hop: int, device: str) -> None:
     """The pitch of a recording in Hz, 0 where unvoiced, as numbers or as a picture over its mel.
 
     Without --f0 and --config it is found by harvest.
@@ -50,9 +50,11 @@ def command(sound: Path, out: Path, f0_: tuple[str, ...], config: str | None, ho
     step = max(1, round(recorded.sample_rate * hop / 1000))
     frames = len(recorded.wav) // step + 1
     found = {}
+    names = [str(spec["name"]) for spec in specs]
     for spec in specs:
         method = f0.build(spec, path="f0").to(usable(device))
-        name = str(spec["name"])
+        # the same method may be asked for twice
+        name = str(spec["name"]) if names.count(str(spec["name"])) == 1 else ", ".join(map(str, spec.values()))
         found[name] = method(recorded.wav, recorded.sample_rate, hop=step, frames=frames)
         voiced = found[name][found[name] > 0]
         median = f"median {float(voiced.median()):.1f} Hz" if len(voiced) else "nothing voiced"

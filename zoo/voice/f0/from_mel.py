@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from zoo.core.errors import ShapeError
 from zoo.layers.embeddings import sinusoidal_embedding
 from zoo.voice.base import VoiceError
-from zoo.voice.f0.weights import fill, tensors_beside
+from zoo.voice.weights import fill, tensors_beside
 
 _FIRST = "mel_prenet.layers.0.0.weight"
 _POSITIONS = "pitch_predictor.embed_positions._float_tensor"

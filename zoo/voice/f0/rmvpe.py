@@ -14,7 +14,7 @@ from zoo.voice.base import F0, VoiceError
 from zoo.voice.f0.curves import on_frames
 from zoo.voice.f0.rmvpe_net import CLASSES, RmvpeNet, Sizes
 from zoo.voice.f0.sounds import check_range, frame_times, listen, within
-from zoo.voice.f0.weights import fill, tensors_beside
+from zoo.voice.weights import fill, tensors_beside
 
 _RATE, _HOP, _WINDOW = 16000, 160, 1024
 _FMIN, _FMAX, _FLOOR = 30.0, 8000.0, 1e-5

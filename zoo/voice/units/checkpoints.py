@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from zoo.header import CheckpointError
 from zoo.importers.source import Source
@@ -33,32 +33,6 @@ def tensors_under(path: Path, keys: tuple[str, ...], *, what: str) -> tuple[str,
         if prefix is not None:
             return key, {name.removeprefix(prefix): found[name] for name in found if name.startswith(prefix)}
     raise VoiceError(f"{path}: is not {what}: none of its tensors is called {' or '.join(keys)}")
-
-
-def fill(net: nn.Module, tensors: Mapping[str, Tensor], *, path: Path, what: str) -> None:
-    """Give a network on the device "meta" the tensors of a file, in float32.
-
-    Args:
-        net: whose keys and shapes are wanted, all of them and no others.
-        tensors: by key, of any precision.
-        path: of the file, for messages.
-        what: the file should be.
-
-    Raises:
-        VoiceError: they are not those.
-    """
-    wanted = net.state_dict()
-    problems = [f"{key} is missing" for key in wanted if key not in tensors]
-    problems += [f"{key} is no part of it" for key in tensors if key not in wanted]
-    problems += [
-        f"{key} is {tuple(tensors[key].shape)}, not {tuple(tensor.shape)}"
-        for key, tensor in wanted.items()
-        if key in tensors and tensors[key].shape != tensor.shape
-    ]
-    if problems:
-        more = f", and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise VoiceError(f"{path}: is not {what}: {'; '.join(problems[:3])}{more}")
-    net.load_state_dict({key: tensor.float() for key, tensor in tensors.items()}, assign=True)
 
 
 def _ends(name: str, key: str) -> bool:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from zoo.voice.base import VoiceError
-from zoo.voice.units.checkpoints import fill
 from zoo.voice.units.hubert_layouts import Projection, read_hubert
+from zoo.voice.weights import fill
 
 HOP, WINDOW = 320, 400
 """Samples from one unit to the next, and those that one unit's convolutions hear."""

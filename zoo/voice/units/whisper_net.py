@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.voice.base import VoiceError
-from zoo.voice.units.checkpoints import fill, tensors_under
+from zoo.voice.units.checkpoints import tensors_under
+from zoo.voice.weights import fill
 
 _OPENAI, _HUGGING_FACE = "encoder.blocks.0.attn.query.weight", "encoder.layers.0.self_attn.q_proj.weight"
 _RULES = {

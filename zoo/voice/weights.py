@@ -1,4 +1,4 @@
-"""Weights of pitch networks: found in a file and fitted into a network, or why that cannot be."""
+"""Weights of networks that hear: found in a file and fitted into a network, or why that cannot be."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def tensors_beside(key: str, *, path: str | Path, what: str) -> dict[str, Tensor
 
 
 def fill(net: nn.Module, tensors: Mapping[str, Tensor], *, path: str | Path, what: str) -> None:
-    """Give a network the tensors of a file.
+    """Give a network the tensors of a file, in its own precision.
 
     Args:
-        net: whose keys and shapes are wanted, all of them and no others.
+        net: whose keys and shapes are wanted, all of them and no others; it may be on the device "meta".
         tensors: by key, of any precision.
         path: of the file, for messages.
         what: the file should be.
@@ -59,4 +59,5 @@ def fill(net: nn.Module, tensors: Mapping[str, Tensor], *, path: str | Path, wha
     if problems:
         more = f", and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise VoiceError(f"{path}: is not {what}: {'; '.join(problems[:3])}{more}")
-    net.load_state_dict({key: tensor.to(wanted[key].dtype) for key, tensor in tensors.items()})
+    empty = any(tensor.is_meta for tensor in wanted.values())
+    net.load_state_dict({key: tensor.to(wanted[key].dtype) for key, tensor in tensors.items()}, assign=empty)

@@ -25,7 +25,7 @@ from zoo.sampling import sample
 from zoo.voice import audio
 from zoo.voice.audio import Sound
 from zoo.voice.base import F0, Units, Vocoder, VoiceError
-from zoo.voice.f0.curves import PitchStatistics, automatic_key, gapless_hz
+from zoo.voice.f0.curves import PitchStatistics, automatic_key, gapless_hz, shifted
 from zoo.voice.features import energy, in_log, volume
 from zoo.voice.loudness import gated, matched
 from zoo.voice.runs import Run, faded, runs
@@ -237,8 +237,9 @@ def made_of(
     # silence behind a piece, so that it has at least one frame and its last samples are in one
     mels = [voice.mel(F.pad(wav, (0, hop + (-len(wav) % hop)))) for wav in wavs]
     counts = [mel.shape[-1] for mel in mels]
-    pitches = [voice.f0(wav, rate, hop=hop, frames=count) for wav, count in zip(wavs, counts, strict=True)]
-    pitches = [pitch * 2 ** (manner.key / 12) for pitch in pitches]
+    pitches = [
+        shifted(voice.f0(wav, rate, hop=hop, frames=count), manner.key) for wav, count in zip(wavs, counts, strict=True)
+    ]
     if manner.strength:
         features = [_features(wav, mel, pitch, voice) for wav, mel, pitch in zip(wavs, mels, pitches, strict=True)]
         made = _sampled(features, mels, places, model, manner, **how)

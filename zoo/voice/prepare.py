@@ -32,6 +32,7 @@ from zoo.core.errors import ArgumentValueError, ZooError
 from zoo.files import write_atomically
 from zoo.voice.audio import SUFFIXES, read
 from zoo.voice.base import VoiceError
+from zoo.voice.f0.curves import shifted
 from zoo.voice.features import volume
 from zoo.voice.parts import PATHS, Parts, bare, build
 from zoo.voice.prepared import FORMAT, Cut, Item, write_index
@@ -85,21 +86,21 @@ def prepare(
     if not 0 <= hold_out < 1:
         raise ArgumentValueError(f"hold_out is a share from 0 to below 1, got {hold_out:g}")
     # wrong settings, and weights that are missing, are told before anything is read
-    trial = build(tree["voice"]).to(device)
-    trial.units(torch.zeros(16_000), 16_000)
-    trial.f0(torch.zeros(16_000), 16_000, hop=160, frames=100)
+    build(tree["voice"])
+    items = out / "items"
+    measured = {key: tree["voice"][key] for key in ("mel", "f0", "units")}
+    worker = _Worker(_Job(folder, items, measured, asdict(cut), speakers, str(device), _weights(measured)))
+    worker.parts.units(torch.zeros(16_000), 16_000)
+    worker.parts.f0(torch.zeros(16_000), 16_000, hop=160, frames=100)
     files = recordings(folder)
     if not files:
         raise VoiceError(f"{folder}: holds no recordings ({' '.join(SUFFIXES)})")
-    items = out / "items"
     items.mkdir(parents=True, exist_ok=True)
     for leftover in items.glob(".*.part"):
         leftover.unlink()
-    measured = {key: tree["voice"][key] for key in ("mel", "f0", "units")}
-    job = _Job(folder, items, measured, asdict(cut), speakers, str(device), _weights(measured))
     done: dict[str, Item] = {}
     every: list[Item] = []
-    for item in _run(job, files, workers):
+    for item in _run(worker, files, workers):
         if item.frames and item.key in done:
             item = replace(item, frames=(), reason=f"the same as {done[item.key].source}")
         else:
@@ -152,13 +153,12 @@ def _weights(measured: Mapping[str, Any]) -> str:
     return content.hexdigest()
 
 
-def _run(job: _Job, files: Sequence[Path], workers: int) -> Iterator[Item]:
+def _run(worker: _Worker, files: Sequence[Path], workers: int) -> Iterator[Item]:
     if workers < 1:
-        worker = _Worker(job)
         yield from map(worker.item, files)
         return
     # spawned: a forked torch with threads may hang
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (job,))
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (worker.job,))
     try:
         yield from pool.map(_item, files)
     except BrokenProcessPool:
@@ -228,7 +228,7 @@ class _Worker:
             for shift in shifts:
                 mel = parts.mel(wav, key_shift=shift)
                 count = mel.shape[-1]
-                pitch = parts.f0(wav, rate, hop=parts.mel.hop, frames=count) * 2 ** (shift / 12)
+                pitch = shifted(parts.f0(wav, rate, hop=parts.mel.hop, frames=count), shift)
                 loudness = volume(wav, parts.mel.hop)[:count]
                 index = len(frames)
                 for name, tensor in zip(_FIELDS, (mel, units, pitch, loudness), strict=True):

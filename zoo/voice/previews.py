@@ -31,7 +31,7 @@ class Heard(Preview):
 
     def __init__(self, mel: Mel, vocoder: Mapping[str, Any] | None, wholes: Sequence[Mapping[str, Tensor]]) -> None:
         self.mel, self._wholes = mel, wholes
-        self._spec = {"name": "griffin-lim"} if vocoder is None else dict(vocoder)
+        self._vocoder = self._built({"name": "griffin-lim"} if vocoder is None else vocoder)
         self.lengths = [whole["mel"].shape[-1] for whole in wholes]
         longest = max(self.lengths)
         self.shape = (mel.bins, longest)
@@ -62,12 +62,15 @@ class Heard(Preview):
 
     def _sound(self, mel: Tensor, f0: Tensor) -> Tensor:
         try:
-            return self._heard(self._spec, mel, f0)
+            return self._heard(mel, f0)
         except VoiceError:
             # its weights or its package are not here; what was learned can be heard all the same
-            self._spec = {"name": "griffin-lim"}
-            return self._heard(self._spec, mel, f0)
+            self._vocoder = self._built({"name": "griffin-lim"})
+            return self._heard(mel, f0)
 
-    def _heard(self, spec: Mapping[str, Any], mel: Tensor, f0: Tensor) -> Tensor:
+    def _heard(self, mel: Tensor, f0: Tensor) -> Tensor:
+        return self._vocoder(in_log(mel, self.mel.log, self._vocoder.log), f0)[0]
+
+    def _built(self, spec: Mapping[str, Any]) -> Vocoder:
         vocoder: Vocoder = vocoders.build(spec, path="voice.vocoder", mel=self.mel)
-        return vocoder(in_log(mel, self.mel.log, vocoder.log), f0)[0]
+        return vocoder

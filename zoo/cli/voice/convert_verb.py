@@ -115,7 +115,7 @@ def command(
     place = usable(device)
     loaded = loading.load_model(model, device=place)
     voice = voice_of(
-        loaded, f0_=_spec(f0_), units_=_spec(units_), vocoder_=vocoder if _is_path(vocoder) else _spec(vocoder)
+        loaded, f0_=spec_of(f0_), units_=spec_of(units_), vocoder_=vocoder if _is_path(vocoder) else spec_of(vocoder)
     ).to(place)
     rate = voice.mel.sample_rate
     for file, target in zip(files, targets, strict=True):
@@ -193,7 +193,3 @@ def _files(sounds: tuple[Path, ...]) -> list[Path]:
 
 def _is_path(text: str | None) -> bool:
     return text is not None and Path(text).exists()
-
-
-def _spec(text: str | None) -> Any:
-    return spec_of(text)

@@ -5,6 +5,7 @@ import torch
 from torch.testing import assert_close
 
 import zoo
+from zoo.training.processes import Processes
 from zoo.training.progress import Started, Stepped
 from zoo.training.resume import ResumeError
 from zoo.training.run import Run
@@ -16,7 +17,7 @@ FROZEN = ("denoiser.down.*",)
 
 def built(small, tmp_path, **training):
     tree = zoo.config.resolve(zoo.config.load(small, overrides={"training": training}))
-    run = Run(tree, RunFolder(tmp_path / "none"), torch.device("cpu"))
+    run = Run(tree, RunFolder(tmp_path / "none"), Processes(torch.device("cpu")))
     run.initialize()
     return run
 

@@ -11,6 +11,7 @@ import zoo
 from registry import ArgumentError, objectives, parameterizations, schedules
 from zoo.core.errors import ArgumentValueError
 from zoo.core.schedule import Marginal
+from zoo.training.chance import Chance
 from zoo.training.ema import EMA
 from zoo.training.feed import Order, derived_seed
 from zoo.training.noise_levels import ByNoise
@@ -84,23 +85,23 @@ def flat(order, batches):
 
 
 def test_every_epoch_is_a_permutation_of_its_own():
-    indices = flat(Order(10, 4, seed=1), 5)
+    indices = flat(Order([range(10)], 4, seed=1), 5)
     assert sorted(indices[:10]) == sorted(indices[10:]) == list(range(10))
     assert indices[:10] != indices[10:]
-    assert indices != flat(Order(10, 4, seed=2), 5)
+    assert indices != flat(Order([range(10)], 4, seed=2), 5)
 
 
 def test_the_order_goes_on_where_it_was():
-    assert flat(Order(10, 4, seed=1), 9)[5 * 4 :] == flat(Order(10, 4, seed=1, start=5), 4)
+    assert flat(Order([range(10)], 4, seed=1), 9)[5 * 4 :] == flat(Order([range(10)], 4, seed=1, taken=[20]), 4)
 
 
 def test_a_batch_may_be_larger_than_the_data():
-    assert sorted(flat(Order(3, 7, seed=0), 1)[:3]) == [0, 1, 2]
+    assert sorted(flat(Order([range(3)], 7, seed=0), 1)[:3]) == [0, 1, 2]
 
 
 def test_the_order_leaves_the_global_generator_alone():
     before = torch.get_rng_state()
-    flat(Order(10, 4, seed=1), 5)
+    flat(Order([range(10)], 4, seed=1), 5)
     assert torch.equal(before, torch.get_rng_state())
 
 
@@ -199,3 +200,47 @@ def test_losses_are_told_apart_by_the_level_of_noise():
     parts = ByNoise(parts.state())
     parts.add(log_snr[3:], losses[3:])
     assert parts.means() == {"-12": 2.0, "0": 0.375, "2": 4.0, "12": 8.0}
+
+
+GROUPS = [range(0, 60), range(60, 80), range(80, 100)]
+
+
+def test_a_batch_is_of_one_group_and_groups_take_turns_by_their_size():
+    order = Order(GROUPS, 4, seed=1)
+    batches = list(islice(order, 25))
+    groups = [{index >= 60 and 1 + (index >= 80) for index in batch} for batch in batches]
+    assert all(len(group) == 1 for group in groups)
+    assert sorted(index for batch in batches for index in batch) == list(range(100)), "an epoch"
+    first_ten = [group.pop() for group in groups[:10]]
+    assert first_ten.count(0) == 6, "in proportion, at any time"
+
+
+def test_the_order_of_groups_does_not_depend_on_who_takes_it():
+    alone = flat(Order(GROUPS, 12, seed=1), 6)
+    three = [list(islice(Order(GROUPS, 4, seed=1, process=i, processes=3), 6)) for i in range(3)]
+    assert [index for together in zip(*three, strict=True) for batch in together for index in batch] == alone
+
+
+def test_an_order_of_groups_goes_on_where_it_was():
+    order = Order(GROUPS, 4, seed=1)
+    taken = [0, 0, 0]
+    for _ in range(7):
+        order.move(taken)
+    assert sum(taken) == 28
+    assert flat(Order(GROUPS, 4, seed=1), 12)[28:] == flat(Order(GROUPS, 4, seed=1, taken=taken), 5)
+
+
+def test_noise_belongs_to_a_place():
+    chance = Chance(0, 5, 8)
+    whole = chance.noise(range(8), (1, 4, 4))
+    assert_close(torch.cat([chance.noise(range(3), (1, 4, 4)), chance.noise(range(3, 8), (1, 4, 4))]), whole)
+    assert not torch.equal(whole, Chance(0, 6, 8).noise(range(8), (1, 4, 4)))
+    assert not torch.equal(whole[0], whole[1])
+    assert len({chance.uniform(what)[0].item() for what in ("labels", "conditions")}) == 2
+
+
+def test_losses_by_noise_pass_through_a_table():
+    one, other = ByNoise(), ByNoise()
+    one.add(torch.tensor([-30.0, -1.2, 0.3]), torch.tensor([1.0, 2.0, 4.0]))
+    other.merge(one.table())
+    assert other.means() == one.means() == {"-12": 1.0, "-2": 2.0, "0": 4.0}

@@ -15,11 +15,14 @@ from torch.testing import assert_close
 import zoo
 from zoo.files import write_atomically
 from zoo.training import events, train
-from zoo.training.feed import derived_seed
+from zoo.training.chance import Chance
+from zoo.training.noise_levels import ByNoise
+from zoo.training.processes import Processes
 from zoo.training.progress import Finished, Sampled, Saved, Started, Stepped
 from zoo.training.resume import ResumeError
-from zoo.training.run import Run, TrainingError
+from zoo.training.run import Run
 from zoo.training.run_folder import RunFolder
+from zoo.training.update import TrainingError, Update
 
 
 def log_of(model):
@@ -102,11 +105,17 @@ def test_a_finished_run_can_be_made_longer(run):
 
 def test_accumulated_gradients_are_those_of_the_mean(tmp_path, small):
     config = zoo.config.load(small, overrides={"training": {"accumulate": 2, "clip_norm": None}})
-    run = Run(zoo.config.resolve(config), RunFolder(tmp_path), torch.device("cpu"))
+    run = Run(zoo.config.resolve(config), RunFolder(tmp_path), Processes(torch.device("cpu")))
     passes = [{"x_0": run.data.x_0[i : i + 8], "labels": torch.zeros(8, dtype=torch.long)} for i in (0, 8)]
-    generator = torch.Generator().manual_seed(derived_seed(0, "step", 0))
-    with run._seeded("dropout", 0):
-        mean = sum(run._loss(batch, generator) for batch in passes) / 2
+    chance = Chance(0, 0, 16)
+    with run.update._seeded(0):
+        mean = (
+            sum(
+                run.update.loss(batch, chance, range(i, i + 8), ByNoise())
+                for i, batch in zip((0, 8), passes, strict=True)
+            )
+            / 2
+        )
     expected = torch.autograd.grad(mean, list(run.model.parameters()))
 
     class Recorder(torch.optim.SGD):
@@ -114,12 +123,12 @@ def test_accumulated_gradients_are_those_of_the_mean(tmp_path, small):
             seen.extend(parameter.grad.clone() for parameter in run.model.parameters())
 
     seen = []
-    run.optimizer = Recorder(run.model.parameters(), lr=1.0)
-    loss, norm, _ = run.update(passes)
+    run.update.optimizer = Recorder(run.model.parameters(), lr=1.0)
+    told = run.update(0, passes)
     # the same float32 numbers, added in another order
     assert_close(seen, list(expected), rtol=1e-4, atol=1e-7)
-    assert loss == pytest.approx(mean.item(), rel=1e-6)
-    assert norm == pytest.approx(math.sqrt(sum(float(one.square().sum()) for one in expected)), rel=1e-5)
+    assert told.loss == pytest.approx(mean.item(), rel=1e-6)
+    assert told.norm == pytest.approx(math.sqrt(sum(float(one.square().sum()) for one in expected)), rel=1e-5)
 
 
 def test_bf16_trains(run):
@@ -147,15 +156,15 @@ def test_ctrl_c_saves_and_stops(run, whole):
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_good(run, whole, tmp_path, monkeypatch):
-    inner = Run._loss
+    inner = Update.loss
     calls = []
 
-    def breaks(self, batch, generator):
+    def breaks(self, *args):
         calls.append(1)
-        return inner(self, batch, generator) * (float("nan") if len(calls) == 8 else 1)
+        return inner(self, *args) * (float("nan") if len(calls) == 8 else 1)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Run, "_loss", breaks)
+        patch.setattr(Update, "loss", breaks)
         with pytest.raises(TrainingError) as caught:
             run()
     assert str(caught.value).startswith(f"step 8: the loss is nan and the norm of its gradient nan; {tmp_path}/run/")

@@ -39,13 +39,13 @@ def as_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, default=str))
 
 
-def bar(*columns: ProgressColumn) -> Progress:
-    """A progress bar on stderr, silent when nobody is looking."""
+def bar(*columns: ProgressColumn, silent: bool = False) -> Progress:
+    """A progress bar on stderr, silent when nobody is looking, or when asked to be."""
     from rich.console import Console
     from rich.progress import Progress
 
     console = Console(stderr=True)
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    return Progress(*columns, console=console, transient=True, disable=silent or not console.is_terminal)
 
 
 def terminal() -> bool:

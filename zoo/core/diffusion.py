@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from registry import parameterizations, schedules
-from zoo.core.bound import Bound, ConditionError, Guidance, Network, SelfConditioned, ask, guided
+from zoo.core.bound import Bound, ConditionError, Guidance, Network, SelfConditioned, ask, guided, null_of
 from zoo.core.conditioner import Conditioner
 from zoo.core.errors import ShapeError
 from zoo.core.grid import GridPoint
@@ -237,7 +237,7 @@ class Diffusion(nn.Module):
         m = self.schedule(self._times(t, x_0)).like(x_0)
         return m.alpha * x_0 + m.sigma * eps
 
-    def loss(self, x_0: Tensor, *, t: Tensor | float, eps: Tensor, **cond: Any) -> Tensor:
+    def loss(self, x_0: Tensor, *, t: Tensor | float, eps: Tensor, hide: Tensor | None = None, **cond: Any) -> Tensor:
         """The squared error of the network's output, averaged over each sample: (B,), unweighted.
 
         Where ``lengths`` are among the conditions, the average is over each sample's own frames of the last axis.
@@ -252,12 +252,16 @@ class Diffusion(nn.Module):
             x_0: (B, ...) in model space.
             t: () or (B,) times of the schedule.
             eps: (B, ...) standard normal noise.
+            hide: (B,) booleans: the samples whose conditions are nulls, as guidance asks without them; None for none.
             **cond: conditions, batch first.
 
         Raises:
             ConditionError: for a learned variance on a continuous schedule, which has no step below t.
         """
         _same_shape(x_0, eps)
+        lengths = cond.get("lengths")
+        if hide is not None:
+            cond = {name: _nulled(name, value, hide) for name, value in self.conditions(**cond).items()}
         time = self._times(t, x_0)
         exact = self.schedule(time)
         m = exact.like(x_0)
@@ -267,7 +271,6 @@ class Diffusion(nn.Module):
             cond = {**self.conditions(**cond), "self_cond": self._estimate(x_t, time, exact, **cond)}
         out = self._network(x_t, time, exact, **cond)
         extra: Tensor | float = 0.0
-        lengths = cond.get("lengths")
         if self.parameterization.learned_variance:
             if lengths is not None:
                 raise ConditionError("a learned variance is trained without lengths: cut the samples to one length")
@@ -279,9 +282,9 @@ class Diffusion(nn.Module):
         error = (out - self.parameterization.target(x_0, eps, m)).square()
         return (error.flatten(1).mean(1) if lengths is None else _mean_within(error, lengths)) + extra
 
-    def forward(self, x_0: Tensor, t: Tensor | float, eps: Tensor, **cond: Any) -> Tensor:
+    def forward(self, x_0: Tensor, t: Tensor | float, eps: Tensor, hide: Tensor | None = None, **cond: Any) -> Tensor:
         """The loss, so that wrappers for several devices find it."""
-        return self.loss(x_0, t=t, eps=eps, **cond)
+        return self.loss(x_0, t=t, eps=eps, hide=hide, **cond)
 
     def part_tensors(self) -> dict[str, Tensor]:
         """Tables and statistics outside the network that a checkpoint carries, by the names of their parts."""
@@ -327,6 +330,14 @@ class Diffusion(nn.Module):
 def _same_shape(x_0: Tensor, eps: Tensor) -> None:
     if eps.shape != x_0.shape:
         raise ShapeError(f"eps must have the shape of x_0, {tuple(x_0.shape)}, got {tuple(eps.shape)}")
+
+
+def _nulled(name: str, value: Any, hide: Tensor) -> Any:
+    """A condition with the null in the rows that hide it."""
+    if not isinstance(value, Tensor):
+        return value
+    null = null_of(name, value)
+    return torch.where(hide.reshape(-1, *[1] * (value.ndim - 1)), null, value.to(null.dtype))
 
 
 def _mean_within(error: Tensor, lengths: Tensor) -> Tensor:

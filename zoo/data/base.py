@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,10 @@ class Dataset(TorchDataset[dict[str, Any]], ABC):
     @abstractmethod
     def describe(self) -> str:
         """One line: how many, of what, from where."""
+
+    def groups(self) -> Sequence[Sequence[int]] | None:
+        """Indices of examples that may share a batch; None when any may."""
+        return None
 
     def preview(self) -> Preview | None:
         """What samples on the way of training are made of; None draws pictures from noise, and labels."""

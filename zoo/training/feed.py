@@ -1,9 +1,9 @@
-"""Batches: an endless stream of examples whose order is a function of the seed and the position alone."""
+"""Batches: an endless stream of examples whose order is a function of the seed and of what was taken before."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -15,35 +15,75 @@ from zoo.data.base import Dataset
 
 
 def derived_seed(*parts: int | str) -> int:
-    """A seed that belongs to its parts, such as (the run's seed, "step", 17), and to no other."""
+    """A seed that belongs to its parts, such as (the run's seed, "noise", 17), and to no other."""
     text = "/".join(str(part) for part in parts)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
 class Order(Sampler[list[int]]):
-    """Indices in batches: every epoch is a permutation of its own, and batches run on from one into the next.
+    """Indices in batches; all examples of a pass, whichever process has them, are of one group.
+
+    Every group is an endless stream of permutations of its own, and passes run on from one permutation into the next.
+    The groups take turns in proportion to their sizes. So the order depends on what was taken, and not on how many
+    processes took it.
 
     Args:
-        size: number of examples.
-        batch: how many make a batch.
+        groups: indices of examples that may share a batch.
+        batch: how many make a batch of one process.
         seed: of the permutations.
-        start: batches to leave out, which is how a resumed run goes on where it was.
+        taken: examples of each group that are done, which is how a resumed run goes on where it was.
+        process: the number of this process.
+        processes: how many there are; each has a batch in every pass.
     """
 
-    def __init__(self, size: int, batch: int, seed: int, start: int = 0) -> None:
-        self.size, self.batch, self.seed, self.start = size, batch, seed, start
-        self._permutation = lru_cache(maxsize=2)(self._of_epoch)
+    def __init__(
+        self,
+        groups: Sequence[Sequence[int]],
+        batch: int,
+        seed: int,
+        *,
+        taken: Sequence[int] | None = None,
+        process: int = 0,
+        processes: int = 1,
+    ) -> None:
+        self.groups, self.batch, self.seed = groups, batch, seed
+        self.taken = list(taken or [0] * len(groups))
+        self.process, self.processes = process, processes
+        # of each group the permutation that it is in, and the next
+        self._permutation = lru_cache(maxsize=2 * len(groups))(self._of_epoch)
 
-    def _of_epoch(self, epoch: int) -> list[int]:
-        generator = torch.Generator().manual_seed(derived_seed(self.seed, "epoch", epoch))
-        return torch.randperm(self.size, generator=generator).tolist()
+    @classmethod
+    def of(cls, data: Dataset, batch: int, seed: int, **options: Any) -> Order:
+        """The order of a dataset, in the groups that it has."""
+        return cls(data.groups() or [range(len(data))], batch, seed, **options)
+
+    def _of_epoch(self, group: int, epoch: int) -> list[int]:
+        parts = (epoch,) if len(self.groups) == 1 else (epoch, group)
+        generator = torch.Generator().manual_seed(derived_seed(self.seed, "epoch", *parts))
+        indices = self.groups[group]
+        return [indices[place] for place in torch.randperm(len(indices), generator=generator).tolist()]
+
+    def move(self, taken: list[int]) -> tuple[int, int]:
+        """Count one pass into ``taken``.
+
+        Returns:
+            The group whose turn it is, and how many of it were taken before.
+        """
+        size = self.batch * self.processes
+        everything, total = sum(len(group) for group in self.groups), sum(taken) + size
+        behind = [len(group) * total - done * everything for group, done in zip(self.groups, taken, strict=True)]
+        turn = behind.index(max(behind))
+        before = taken[turn]
+        taken[turn] += size
+        return turn, before
 
     def __iter__(self) -> Iterator[list[int]]:
-        position = self.start * self.batch
+        taken = list(self.taken)
         while True:
-            places = range(position, position + self.batch)
-            yield [self._permutation(place // self.size)[place % self.size] for place in places]
-            position += self.batch
+            group, before = self.move(taken)
+            size = len(self.groups[group])
+            first = before + self.process * self.batch
+            yield [self._permutation(group, place // size)[place % size] for place in range(first, first + self.batch)]
 
 
 def batches(data: Dataset, order: Order, workers: int) -> Iterator[dict[str, Tensor]]:

@@ -10,11 +10,13 @@ from typing import Any
 import torch
 
 from zoo import config as configs
-from zoo.core.device import DeviceError, usable
+from zoo.core.device import DeviceError
 from zoo.training.interrupt import deferred
+from zoo.training.processes import join
 from zoo.training.progress import Event, Saved, Started, Stepped
-from zoo.training.run import Run, TrainingError
+from zoo.training.run import Run
 from zoo.training.run_folder import RunFolder
+from zoo.training.update import TrainingError
 
 Source = str | PathLike[str] | Mapping[str, Any]
 
@@ -48,6 +50,7 @@ def train(
         DataError: the data cannot be read or does not fit the model.
         ResumeError: ``out`` holds another run, or one that cannot be read.
         TrainingError: the model and the data do not go together, or the loss is not finite.
+        LaunchError: this is one of several processes, and they cannot train together.
         KeyboardInterrupt: after Ctrl-C, when the state has been saved.
     """
     for event in events(source, out=out, overrides=overrides, command_line=command_line, device=device, resume=resume):
@@ -68,15 +71,18 @@ def events(
     """The same as :func:`train`, event by event; progress bars and early stops are the caller's business."""
     run = prepared(source, out=out, overrides=overrides, command_line=command_line, device=device)
     run.begin(resume=resume)
-    with deferred() as interrupt:
+    # a launch command passes on the Ctrl-C that the terminal has sent to all of them already
+    with deferred(echo=5.0 if run.processes.count > 1 else 0.0) as interrupt:
         yield Started(
-            run.step, run.settings.steps, run.data.describe(), run.parameters, run.trained, str(run.device), run.left
+            run.step, run.settings.steps, run.data.describe(), run.parameters, run.trained, str(run.processes), run.left
         )
         for event in run.events():
             yield event
-            if interrupt.asked and isinstance(event, Stepped):
+            # the signal may have come to one process a step earlier than to another
+            if isinstance(event, Stepped) and run.processes.any(interrupt.asked):
                 run.save()
-                yield Saved(run.step, run.folder.model)
+                if run.processes.first:
+                    yield Saved(run.step, run.folder.model)
                 raise KeyboardInterrupt
 
 
@@ -93,7 +99,7 @@ def prepared(
     if tree.get("data") is None:
         raise TrainingError("the config names no data: add data={name: images, path: FOLDER}, or another set")
     try:
-        place = usable(device)
+        processes = join(device)
     except DeviceError as error:
         raise TrainingError(str(error)) from None
-    return Run(tree, RunFolder(Path(out)), place)
+    return Run(tree, RunFolder(Path(out)), processes)

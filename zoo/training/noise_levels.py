@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 WIDTH = 2
 """Of a bin, in ln SNR."""
 
 _LAST = 12
+_MIDDLES = range(-_LAST, _LAST + 1, WIDTH)
 
 
 class ByNoise:
@@ -35,6 +37,17 @@ class ByNoise:
         for middle, loss in zip(middles.tolist(), losses.tolist(), strict=True):
             total, count = self._sums.get(middle, (0.0, 0))
             self._sums[middle] = total + loss, count + 1
+
+    def table(self) -> Tensor:
+        """The sums and counts of all bins, (bins, 2) float64."""
+        return torch.tensor([self._sums.get(middle, (0.0, 0)) for middle in _MIDDLES], dtype=torch.float64)
+
+    def merge(self, table: Tensor) -> None:
+        """Count the examples of a :meth:`table`."""
+        for middle, (loss, count) in zip(_MIDDLES, table.tolist(), strict=True):
+            if count:
+                total, before = self._sums.get(middle, (0.0, 0))
+                self._sums[middle] = total + loss, before + round(count)
 
     def means(self) -> dict[str, float]:
         """The mean of each bin that has any examples, the noisiest first."""

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.training.feed import Order, batches
+from zoo.training.feed import batches
 from zoo.training.loop import Source, prepared
 from zoo.training.peaks import peak_bytes
 
@@ -33,7 +33,7 @@ class Plan:
         trained: values that are not frozen.
         step: updates that are done, where the folder holds a run.
         steps: updates in all.
-        per_step: examples of one update.
+        per_step: examples of one update, in all processes.
         weights: bytes of parameters and buffers.
         average: bytes of their running averages.
         gradients: bytes, of what is trained.
@@ -110,14 +110,14 @@ def plan(
     if state is None:
         run.initialize()
     settings = run.settings
-    feed = batches(run.data, Order(len(run.data), settings.batch_size, settings.seed), settings.num_workers)
+    feed = batches(run.data, run.order(), settings.num_workers)
     with _kept(run.model.parameters()) as activations:
-        run.update([next(feed)])
+        run.update(0, [next(feed)])
     seconds = []
-    for _ in range(_MEASURED):
+    for number in range(1, 1 + _MEASURED):
         began = time.perf_counter()
         # reading is part of a step
-        run.update([next(feed) for _ in range(settings.accumulate)])
+        run.update(number, [next(feed) for _ in range(settings.accumulate)])
         seconds.append(time.perf_counter() - began)
     weights = _size(chain(run.model.parameters(), run.model.buffers()))
     done = 0 if state is None else state["step"]
@@ -125,12 +125,12 @@ def plan(
     return Plan(
         data=run.data.describe(),
         examples=len(run.data),
-        device=str(run.device),
+        device=str(run.processes),
         parameters=run.parameters,
         trained=run.trained,
         step=done,
         steps=settings.steps,
-        per_step=settings.batch_size * settings.accumulate,
+        per_step=run.per_step,
         weights=weights,
         average=weights * (1 + len(run.profiles)),
         gradients=_size(parameter for parameter in run.model.parameters() if parameter.requires_grad),

@@ -1,15 +1,15 @@
-"""A run: the model, its data and its optimizer, moved on step by step.
+"""A run: the model, its data and what is averaged, moved on step by step and kept in a folder.
 
 Everything random in a step is drawn from generators that are seeded by the run's seed and the number of the step. So a
-run that goes on after a stop needs no state of any generator, and makes the same steps as one that never stopped.
+run that goes on after a stop needs no state of any generator, and makes the same steps as one that never stopped; and
+so it does with another number of processes, where nothing but an example's place in the update counts.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,27 +18,26 @@ from torch import Tensor
 from registry import data as datasets
 from registry import objectives, optimizers
 from zoo.core.diffusion import Diffusion
-from zoo.core.errors import ZooError
 from zoo.core.objective import Objective
 from zoo.data.base import Dataset
 from zoo.factory import assemble
 from zoo.sampling import sample
+from zoo.training.board import Board
 from zoo.training.ema import EMA, PowerEMA
 from zoo.training.feed import Order, batches, derived_seed
 from zoo.training.noise_levels import ByNoise
 from zoo.training.peaks import peak_bytes
+from zoo.training.processes import Processes
 from zoo.training.progress import Event, Finished, Sampled, Saved, Stepped
 from zoo.training.recompute import recompute
+from zoo.training.resume import ResumeError
 from zoo.training.run_folder import RunFolder
 from zoo.training.settings import Settings
 from zoo.training.start import copy_weights, freeze
+from zoo.training.update import NotFiniteError, TrainingError, Update, Updated, global_seed
 
 _COLUMNS = 8
 _CLASS_ROWS = 10
-
-
-class TrainingError(ZooError):
-    """Training that cannot begin, or must not go on."""
 
 
 class Run:
@@ -47,7 +46,7 @@ class Run:
     Args:
         tree: the resolved config; its data is not null.
         folder: where the run is kept.
-        device: where the tensors are.
+        processes: that train it together; each of them has a run of its own, and the first one writes.
 
     Raises:
         DataError: the data cannot be read or does not fit the model.
@@ -55,13 +54,14 @@ class Run:
         StartError: what is to be frozen is not there, or there are no blocks to recompute.
     """
 
-    def __init__(self, tree: Mapping[str, Any], folder: RunFolder, device: torch.device) -> None:
-        self.tree, self.folder, self.device = tree, folder, device
+    def __init__(self, tree: Mapping[str, Any], folder: RunFolder, processes: Processes) -> None:
+        self.tree, self.folder, self.processes = tree, folder, processes
+        self.device = device = processes.device
         self.settings = settings = Settings(**tree.get("training", {}))
         self.data: Dataset = datasets.build(tree["data"], path="data", shape=tree.get("shape"), voice=tree.get("voice"))
         self.preview = self.data.preview()
         self.takes_labels = _takes_labels(tree, self.data)
-        with self._seeded("weights"):
+        with global_seed(derived_seed(settings.seed, "weights"), device):
             model = assemble(tree).to(device)
         # convolutions are a sixth faster with the channels last; tensors of other ranks are left as they are
         self.model: Diffusion = model.to(memory_format=torch.channels_last).train()
@@ -71,7 +71,10 @@ class Run:
         if settings.checkpointing:
             # after the averages were copied, which are never asked for gradients
             recompute(self.model.denoiser)
-        self.objective: Objective = objectives.build(
+        if settings.compile:
+            # the averages are drawn from as they are
+            self.model.denoiser.compile()
+        objective: Objective = objectives.build(
             settings.objective, path="training.objective", parameterization=model.parameterization
         )
         self.optimizer: torch.optim.Optimizer = optimizers.build(
@@ -80,7 +83,18 @@ class Run:
             parameters=[parameter for parameter in self.model.parameters() if parameter.requires_grad],
             learning_rate=settings.learning_rate,
         )
+        self.update = Update(
+            self.model,
+            (self.ema, *self.profiles),
+            objective,
+            self.optimizer,
+            settings,
+            processes,
+            takes_labels=self.takes_labels,
+        )
+        self.board = Board(folder.path) if settings.tensorboard and processes.first else None
         self.step = 0
+        self.taken = [0] * len(self.data.groups() or (self.data,))
         self.recent: list[float] = []
         self.by_noise = ByNoise()
         self.left: tuple[str, ...] = ()
@@ -95,20 +109,43 @@ class Run:
         """Number of those that are not frozen."""
         return sum(parameter.numel() for parameter in self.model.parameters() if parameter.requires_grad)
 
+    @property
+    def per_step(self) -> int:
+        """Examples of one update."""
+        return self.settings.batch_size * self.settings.accumulate * self.processes.count
+
+    def order(self) -> Order:
+        """The order of the data from here on, for this process."""
+        settings, processes = self.settings, self.processes
+        return Order(
+            self.data.groups() or [range(len(self.data))],
+            settings.batch_size,
+            settings.seed,
+            taken=self.taken,
+            process=processes.index,
+            processes=processes.count,
+        )
+
     def begin(self, *, resume: bool) -> None:
         """Take up the run that the folder holds, or start one there.
 
         Raises:
-            ResumeError: the folder holds a run that may not, or cannot, be continued.
+            ResumeError: the folder holds a run that may not, or cannot, be continued; or not all processes see it.
             CheckpointError: the weights to begin with cannot be read.
             StartError: they do not fit.
         """
         state = self.folder.look(self.tree, self.device, resume=resume)
         if state is None:
             self.initialize()
-            self.folder.begin(self.tree, 0)
+        if not self.processes.agree(-1 if state is None else state["step"]):
+            raise ResumeError(
+                f"{self.folder.path} is not the same for all processes: they need a folder that all share"
+            )
+        self.processes.wait()
+        if self.processes.first:
+            self.folder.begin(self.tree, 0 if state is None else state["step"])
+        if state is None:
             return
-        self.folder.begin(self.tree, state["step"])
         self.model.load_state_dict(state["model"])
         self.ema.model.load_state_dict(state["ema"])
         for average, held in zip(self.profiles, state.get("profiles", ()), strict=True):
@@ -117,8 +154,13 @@ class Run:
         self.step, self.recent = state["step"], state["recent"]
         # runs that began before levels of noise were told apart have none
         self.by_noise = ByNoise(state.get("by_noise"))
-        # a kill may have come between the state and these
-        self.folder.write_model(self.step, self.ema.model)
+        # runs that began before positions were kept had one process and one group
+        taken = state.get("taken", [self.step * self.settings.batch_size * self.settings.accumulate])
+        if len(taken) == len(self.taken):
+            self.taken = taken
+        if self.processes.first:
+            # a kill may have come between the state and these
+            self.folder.write_model(self.step, self.ema.model)
 
     def initialize(self) -> None:
         """Take the weights that the settings name, if they name any, for the model and its average."""
@@ -127,9 +169,21 @@ class Run:
             for average in (self.ema, *self.profiles):
                 average.model.load_state_dict(self.model.state_dict())
 
-    def save(self) -> None:
-        """Write the state to go on from, then the model and the loss curve."""
+    def save(self, *, snapshots: bool = False) -> None:
+        """Write the state to go on from, then the model and the loss curve; the other processes wait.
+
+        Args:
+            snapshots: whether to keep one of each power-function average, too, for which regular steps are best.
+        """
+        if self.processes.first:
+            for number, average in enumerate(self.profiles if snapshots else ()):
+                self.folder.write_average(self.step, number, average)
+            self._write()
+        self.processes.wait()
+
+    def _write(self) -> None:
         state = {
+            "taken": self.taken,
             "model": self.model.state_dict(),
             "ema": self.ema.model.state_dict(),
             "profiles": [average.model.state_dict() for average in self.profiles],
@@ -154,99 +208,78 @@ class Run:
         return sample(self.ema.model, rows * _COLUMNS, labels=torch.arange(rows).repeat_interleave(_COLUMNS))
 
     def events(self) -> Iterator[Event]:
-        """Train to the end, from wherever the run is."""
+        """Train to the end, from wherever the run is. Files are the first process's, and so are the events of them."""
         settings = self.settings
-        done = self.step * settings.accumulate
-        order = Order(len(self.data), settings.batch_size, settings.seed, start=done)
+        order = self.order()
         feed = batches(self.data, order, settings.num_workers)
         started, first = time.perf_counter(), self.step
         while self.step < settings.steps:
             began = time.perf_counter()
-            loss, norm, rate = self.update([next(feed) for _ in range(settings.accumulate)])
-            speed = settings.batch_size * settings.accumulate / (time.perf_counter() - began)
-            self.recent.append(loss)
+            told = self._updated([next(feed) for _ in range(settings.accumulate)])
+            speed = self.per_step / (time.perf_counter() - began)
+            for _ in range(settings.accumulate):
+                order.move(self.taken)
+            self.step += 1
+            self.recent.append(told.loss)
+            self.by_noise.merge(told.by_noise)
             if self._due(settings.log_every):
-                mean = sum(self.recent) / len(self.recent)
-                self.folder.log(
-                    step=self.step,
-                    loss=mean,
-                    learning_rate=rate,
-                    grad_norm=norm,
-                    examples_per_second=round(speed, 1),
-                    peak_bytes=peak_bytes(self.device),
-                    loss_at_log_snr=self.by_noise.means(),
-                )
-                self.recent, self.by_noise = [], ByNoise()
+                self._log(told, speed)
             if self._due(settings.sample_every):
-                yield Sampled(self.step, self.folder.write_samples(self.step, self.draw(), _COLUMNS, self.preview))
+                if self.processes.first:
+                    yield Sampled(self.step, self._drawn())
+                self.processes.wait()
             if self._due(settings.save_every):
-                for number, average in enumerate(self.profiles):
-                    self.folder.write_average(self.step, number, average)
-                self.save()
-                yield Saved(self.step, self.folder.model)
+                self.save(snapshots=True)
+                if self.processes.first:
+                    yield Saved(self.step, self.folder.model)
             left = (time.perf_counter() - started) / (self.step - first) * (settings.steps - self.step)
-            yield Stepped(self.step, settings.steps, loss, rate, norm, speed, peak_bytes(self.device), left)
+            yield Stepped(
+                self.step,
+                settings.steps,
+                told.loss,
+                told.learning_rate,
+                told.norm,
+                speed,
+                peak_bytes(self.device),
+                left,
+            )
         yield Finished(self.step, self.folder.model)
+
+    def _updated(self, passes: list[dict[str, Tensor]]) -> Updated:
+        try:
+            return self.update(self.step, passes)
+        except NotFiniteError as error:
+            raise TrainingError(
+                f"{error}; {self.folder.what_is_safe()}. "
+                "Try a lower training.learning_rate, a longer training.warmup_steps or training.precision=float32"
+            ) from None
+
+    def _log(self, told: Updated, speed: float) -> None:
+        """Add a line on the steps since the last one."""
+        line: dict[str, Any] = {
+            "step": self.step,
+            "loss": sum(self.recent) / len(self.recent),
+            "learning_rate": told.learning_rate,
+            "grad_norm": told.norm,
+            "examples_per_second": round(speed, 1),
+            "peak_bytes": peak_bytes(self.device),
+            "loss_at_log_snr": self.by_noise.means(),
+        }
+        self.recent, self.by_noise = [], ByNoise()
+        if self.processes.first:
+            self.folder.log(**line)
+        if self.board is not None:
+            self.board.write(line)
+
+    def _drawn(self) -> Path:
+        """Samples of the averaged model, written down."""
+        path = self.folder.write_samples(self.step, self.draw(), _COLUMNS, self.preview)
+        if self.board is not None:
+            self.board.picture(self.step, path)
+        return path
 
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.settings.steps
-
-    def update(self, passes: list[dict[str, Tensor]]) -> tuple[float, float, float]:
-        """One update of the weights: the loss, the norm of the gradient before clipping, the learning rate."""
-        settings = self.settings
-        rate = settings.learning_rate_at(self.step)
-        generator = torch.Generator().manual_seed(derived_seed(settings.seed, "step", self.step))
-        total = 0.0
-        with self._seeded("dropout", self.step):
-            for batch in passes:
-                loss = self._loss(batch, generator) / len(passes)
-                loss.backward()  # type: ignore[no-untyped-call]
-                total += loss.item()
-        limit = math.inf if settings.clip_norm is None else settings.clip_norm
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit).item()
-        if not (math.isfinite(total) and math.isfinite(norm)):
-            raise TrainingError(
-                f"step {self.step + 1}: the loss is {total:g} and the norm of its gradient {norm:g}; "
-                f"{self.folder.what_is_safe()}. "
-                "Try a lower training.learning_rate, a longer training.warmup_steps or training.precision=float32"
-            )
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        for average in (self.ema, *self.profiles):
-            average.update(self.model, self.step)
-        self.step += 1
-        return total, norm, rate
-
-    def _loss(self, batch: dict[str, Tensor], generator: torch.Generator) -> Tensor:
-        """The mean weighted loss of a batch. Noise is drawn on the CPU: the same on every device."""
-        settings, model = self.settings, self.model
-        x_0 = model.scaling.encode(batch["x_0"].to(self.device))
-        t = self.objective.times(len(x_0), model.schedule, generator).to(self.device)
-        eps = torch.randn(x_0.shape, generator=generator).to(x_0)
-        cond = {name: value for name, value in batch.items() if name not in ("x_0", "labels")}
-        if self.takes_labels:
-            hidden = torch.rand(len(x_0), generator=generator) < settings.label_dropout
-            cond["labels"] = batch["labels"].masked_fill(hidden, -1)
-        cond = {name: value.to(self.device) for name, value in cond.items()}
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-            losses = model.loss(x_0, t=t, eps=eps, **cond)
-        m = model.schedule(t)
-        self.by_noise.add(m.log_snr, losses.detach())
-        weights: Tensor = self.objective.weight(m).to(losses)
-        return (weights * losses).mean()
-
-    def _seeded(self, *what: int | str) -> AbstractContextManager[None]:
-        """Torch's global generators, which initialisation and dropout draw from, seeded for a while."""
-        return _global_seed(derived_seed(self.settings.seed, *what), self.device)
-
-
-@contextmanager
-def _global_seed(seed: int, device: torch.device) -> Iterator[None]:
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
 
 
 def _takes_labels(tree: Mapping[str, Any], data: Dataset) -> bool:

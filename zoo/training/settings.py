@@ -16,7 +16,7 @@ class Settings:
 
     Args:
         steps: updates of the weights.
-        batch_size: examples of one forward and backward pass.
+        batch_size: examples of one forward and backward pass, in each process.
         accumulate: passes whose gradients are averaged for one update.
         learning_rate: at its highest.
         warmup_steps: over which the learning rate rises from 0.
@@ -26,16 +26,20 @@ class Settings:
         ema_profiles: widths sigma_rel of power-function averages beside that one, such as [0.05, 0.1]; each is kept as
             a snapshot every ``save_every`` steps, of which ``zoo.training.synthesize`` makes any other width.
         label_dropout: share of the labels that are hidden, so that classifier-free guidance has its "no class".
+        condition_dropout: share of the examples whose conditions are hidden, all of them and labels, too: as nulls,
+            which is what guidance asks without. Lengths and the small picture of an upsampler stay.
         precision: float32, or bf16 in the forward and backward pass (autocast) over float32 weights.
         checkpointing: whether activations inside the network's blocks are made again in the backward pass instead of
             being kept: less memory, about a third more time, the same gradients.
+        compile: whether torch.compile makes kernels for the network, which takes a while at the start.
         objective: which times are trained, and how much each counts.
         optimizer: what turns gradients into updates.
         seed: of the weights, of the order of the data and of all noise.
         save_every: steps from one checkpoint to the next.
         sample_every: steps from one grid of samples to the next.
         log_every: steps from one line of the log to the next.
-        num_workers: processes that read the data; 0 reads it in the training process.
+        tensorboard: whether the log and the samples are also written for TensorBoard, which is an extra.
+        num_workers: processes that read the data for each that trains; 0 reads it there.
         init: a file of weights to begin with, ours or one that an importer knows; None begins with random ones. They
             are copied where names and shapes agree; a run that goes on does not read it again.
         init_partial: whether weights that do not fit are left out and listed; otherwise they are an error.
@@ -55,14 +59,17 @@ class Settings:
     ema_decay: float = 0.999
     ema_profiles: tuple[float, ...] = ()
     label_dropout: float = 0.1
+    condition_dropout: float = 0.0
     precision: Literal["float32", "bf16"] = "float32"
     checkpointing: bool = False
+    compile: bool = False
     objective: str | Mapping[str, Any] = "uniform"
     optimizer: str | Mapping[str, Any] = "adamw"
     seed: int = 0
     save_every: int = 1000
     sample_every: int = 1000
     log_every: int = 10
+    tensorboard: bool = False
     num_workers: int = 0
     init: str | None = None
     init_partial: bool = False
@@ -75,6 +82,7 @@ class Settings:
             self._within(name, 0)
         self._within("ema_decay", 0, 1, open_end=True)
         self._within("label_dropout", 0, 1)
+        self._within("condition_dropout", 0, 1)
         for width in self.ema_profiles:
             # that of equal shares is the widest there is
             if not 0 < width < 12**-0.5:

@@ -1,0 +1,88 @@
+"""Options of training that change how it is done, or who looks on."""
+
+import json
+import shutil
+import sys
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+import zoo
+from zoo.core.diffusion import Diffusion
+from zoo.objectives import Uniform
+from zoo.training.chance import Chance
+from zoo.training.noise_levels import ByNoise
+from zoo.training.processes import Processes
+from zoo.training.settings import Settings
+from zoo.training.update import TrainingError, Update
+
+N = 200
+
+
+def update_of(network, **settings):
+    model = Diffusion.wrap(network)
+    settings = Settings(batch_size=N, **settings)
+    return Update(model, (), Uniform(), None, settings, Processes(torch.device("cpu")), takes_labels=False)
+
+
+def test_conditions_are_hidden_from_a_share_of_the_examples():
+    seen = []
+
+    def network(x, t, cond):
+        seen.append(cond[:, 0])
+        return x * 0
+
+    update = update_of(network, condition_dropout=0.25)
+    batch = {"x_0": torch.randn(N, 1, 2, 2), "cond": torch.ones(N, 3)}
+    update.loss(batch, Chance(0, 0, N), range(N), ByNoise())
+    update.loss(batch, Chance(0, 1, N), range(N), ByNoise())
+    hidden = [(one == 0).float().mean().item() for one in seen]
+    # four standard deviations of a share of 200
+    assert hidden == pytest.approx([0.25, 0.25], abs=0.13)
+    assert not torch.equal(*seen), "others at every step"
+
+
+def test_there_must_be_conditions_to_hide():
+    update = update_of(lambda x, t: x * 0, condition_dropout=0.25)
+    with pytest.raises(TrainingError, match="brings no conditions"):
+        update.loss({"x_0": torch.randn(N, 1, 2, 2), "labels": torch.zeros(N)}, Chance(0, 0, N), range(N), ByNoise())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("c++") is None and shutil.which("g++") is None, reason="needs a compiler")
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_a_compiled_network_learns_the_same(run, checkpointing):
+    quiet = {"denoiser": {"dropout": 0.0}}
+    plain = run("plain", steps=4, overrides=quiet)
+    compiled = run("compiled", steps=4, compile=True, checkpointing=checkpointing, overrides=quiet)
+    # the kernels add float32 numbers in another order
+    theirs = zoo.load(plain).state_dict()
+    assert_close(
+        {name: one for name, one in zoo.load(compiled).state_dict().items() if ".k.bias" not in name},
+        {name: one for name, one in theirs.items() if ".k.bias" not in name},
+        rtol=0,
+        atol=5e-5,
+    )
+
+
+def test_tensorboard_shows_the_log_and_the_samples(run):
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    model = run(steps=12, tensorboard=True)
+    # a run that goes on writes on
+    model = run(steps=20, tensorboard=True)
+    shown = events.EventAccumulator(str(model.parent / "tensorboard"))
+    shown.Reload()
+    lines = [json.loads(line) for line in (model.parent / "log.jsonl").read_text().splitlines()]
+    assert [(one.step, one.value) for one in shown.Scalars("loss")] == [
+        (line["step"], pytest.approx(line["loss"])) for line in lines
+    ]
+    assert [one.step for one in shown.Images("samples")] == [10, 12, 20]
+    assert any(tag.startswith("loss_at_log_snr/") for tag in shown.Tags()["scalars"])
+
+
+def test_without_tensorboard_it_is_asked_for(run, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(TrainingError, match=r"pip install 'diffusion-zoo\[tensorboard\]'"):
+        run(tensorboard=True)
+    assert not (tmp_path / "run").exists()

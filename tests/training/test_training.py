@@ -43,7 +43,9 @@ def test_what_a_run_leaves_behind(whole):
         "loss.png",
         "model.safetensors",
         "resume",
+        "samples-000010-raw.png",
         "samples-000010.png",
+        "samples-000020-raw.png",
         "samples-000020.png",
     ]
     assert isinstance(told[0], Started)

@@ -48,11 +48,11 @@ class Board:
                 self._at(step).add_scalar(name, value, step)
         self._at(step).flush()
 
-    def picture(self, step: int, path: Path) -> None:
+    def picture(self, name: str, step: int, path: Path) -> None:
         """Show a picture that is on the disk."""
         with Image.open(path) as opened:
             pixels = np.asarray(opened.convert("RGB"))
-        self._at(step).add_image("samples", pixels, step, dataformats="HWC")
+        self._at(step).add_image(name, pixels, step, dataformats="HWC")
 
     def _at(self, step: int) -> Any:
         if self._writer is None:

@@ -7,6 +7,7 @@ so it does with another number of processes, where nothing but an example's plac
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,12 +22,12 @@ from zoo.core.diffusion import Diffusion
 from zoo.core.objective import Objective
 from zoo.data.base import Dataset
 from zoo.factory import assemble
-from zoo.sampling import sample
 from zoo.training.board import Board
 from zoo.training.ema import EMA, PowerEMA
 from zoo.training.feed import Order, batches, derived_seed
 from zoo.training.noise_levels import ByNoise
 from zoo.training.peaks import peak_bytes
+from zoo.training.previews import Previews
 from zoo.training.processes import Processes
 from zoo.training.progress import Event, Finished, Sampled, Saved, Stepped
 from zoo.training.recompute import recompute
@@ -35,9 +36,6 @@ from zoo.training.run_folder import RunFolder
 from zoo.training.settings import Settings
 from zoo.training.start import copy_weights, freeze
 from zoo.training.update import NotFiniteError, TrainingError, Update, Updated, global_seed
-
-_COLUMNS = 8
-_CLASS_ROWS = 10
 
 
 class Run:
@@ -59,7 +57,6 @@ class Run:
         self.device = device = processes.device
         self.settings = settings = Settings(**tree.get("training", {}))
         self.data: Dataset = datasets.build(tree["data"], path="data", shape=tree.get("shape"), voice=tree.get("voice"))
-        self.preview = self.data.preview()
         self.takes_labels = _takes_labels(tree, self.data)
         with global_seed(derived_seed(settings.seed, "weights"), device):
             model = assemble(tree).to(device)
@@ -93,6 +90,7 @@ class Run:
             takes_labels=self.takes_labels,
         )
         self.board = Board(folder.path) if settings.tensorboard and processes.first else None
+        self.previews = Previews(self.data, folder, self.board, takes_labels=self.takes_labels)
         self.step = 0
         self.taken = [0] * len(self.data.groups() or (self.data,))
         self.recent: list[float] = []
@@ -194,19 +192,6 @@ class Run:
         self.folder.write_state(self.step, state)
         self.folder.write_model(self.step, self.ema.model)
 
-    def draw(self) -> Tensor:
-        """Samples of the averaged model from the same noise every time.
-
-        They are what the data previews, or a row a class, or 8 x 8 pictures.
-        """
-        if self.preview is not None:
-            n = len(next(iter(self.preview.conditions.values())))
-            return sample(self.ema.model, n, shape=self.preview.shape, **self.preview.conditions)
-        if not self.takes_labels or self.data.classes is None:
-            return sample(self.ema.model, _COLUMNS**2)
-        rows = min(self.data.classes, _CLASS_ROWS)
-        return sample(self.ema.model, rows * _COLUMNS, labels=torch.arange(rows).repeat_interleave(_COLUMNS))
-
     def events(self) -> Iterator[Event]:
         """Train to the end, from wherever the run is. Files are the first process's, and so are the events of them."""
         settings = self.settings
@@ -272,10 +257,13 @@ class Run:
             self.board.write(line)
 
     def _drawn(self) -> Path:
-        """Samples of the averaged model, written down."""
-        path = self.folder.write_samples(self.step, self.draw(), _COLUMNS, self.preview)
-        if self.board is not None:
-            self.board.picture(self.step, path)
+        """The path of samples of the averaged weights; those of the weights as they are lie beside it."""
+        path = self.previews.write(f"{self.step:06d}", self.ema.model)
+        if self.settings.sample_raw:
+            # a copy: the one in training may be compiled, joined to others, or counting statistics of batches
+            raw = copy.deepcopy(self.ema.model)
+            raw.load_state_dict(self.model.state_dict())
+            self.previews.write(f"{self.step:06d}-raw", raw)
         return path
 
     def _due(self, every: int) -> bool:

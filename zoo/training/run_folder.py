@@ -111,16 +111,16 @@ class RunFolder:
         """Keep a snapshot of the power-function average of that number."""
         write_snapshot(self.path, step, number, average.model, average.sigma_rel)
 
-    def write_samples(self, step: int, drawn: Tensor, columns: int, preview: Preview | None) -> Path:
+    def write_samples(self, name: str, drawn: Tensor, columns: int, preview: Preview | None) -> Path:
         """Write samples: a grid of pictures, unless the data knows better.
 
         Args:
-            step: updates done.
+            name: of the step, and of the weights where there are several.
             drawn: (N, C, H, W) in [-1, 1], or what the preview asked for.
             columns: images in a row.
             preview: of the data.
         """
-        path = self.path / f"samples-{step:06d}.png"
+        path = self.path / f"samples-{name}.png"
         if preview is not None:
             return preview.write(drawn, path.with_suffix(""))
         images.save_png(images.grid(drawn, columns), path)

@@ -37,6 +37,7 @@ class Settings:
         seed: of the weights, of the order of the data and of all noise.
         save_every: steps from one checkpoint to the next.
         sample_every: steps from one grid of samples to the next.
+        sample_raw: whether there is a second grid of the weights as they are, beside that of their average.
         log_every: steps from one line of the log to the next.
         tensorboard: whether the log and the samples are also written for TensorBoard, which is an extra.
         num_workers: processes that read the data for each that trains; 0 reads it there.
@@ -68,6 +69,7 @@ class Settings:
     seed: int = 0
     save_every: int = 1000
     sample_every: int = 1000
+    sample_raw: bool = True
     log_every: int = 10
     tensorboard: bool = False
     num_workers: int = 0

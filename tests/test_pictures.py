@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.testing import assert_close
 
 from zoo import plots
 from zoo.core.errors import ShapeError
-from zoo.images import grid, save_png
+from zoo.images import false_colours, grid, save_png
 
 
 def test_a_grid_has_every_image_in_its_place():
@@ -60,3 +61,14 @@ def test_a_loss_curve_of_one_point_shows_it(tmp_path):
     height, width = pixels.shape[:2]
     middle = pixels[height // 3 : 2 * height // 3, width // 3 : 2 * width // 3]
     assert (middle.max(-1) - middle.min(-1) > 60).any()
+
+
+@pytest.mark.parametrize(("channels", "shown"), [(2, 1), (4, 3), (8, 3)])
+def test_latents_are_shown_in_false_colours(channels, shown):
+    latents = 5 + 40 * torch.randn(3, channels, 16, 16)
+    colours = false_colours(latents)
+    assert colours.shape == (3, shown, 16, 16)
+    # by construction, up to rounding
+    assert_close(colours.mean((0, 2, 3)), torch.zeros(shown), rtol=0, atol=1e-5)
+    assert_close(3 * colours.std((0, 2, 3), correction=0), torch.ones(shown), rtol=0, atol=1e-5)
+    assert false_colours(torch.zeros(1, 4, 2, 2)).isfinite().all()

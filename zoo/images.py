@@ -39,6 +39,22 @@ def grid(images: Tensor, columns: int | None = None, *, gap: int = 2) -> Image.I
     return Image.fromarray(sheet)
 
 
+def false_colours(latents: Tensor) -> Tensor:
+    """Something to look at of what is no picture: the first three channels as red, green and blue.
+
+    Each channel is moved and scaled so that three standard deviations to both sides of its mean fill [-1, 1].
+
+    Args:
+        latents: (N, C, H, W) of any number of channels; of two, one is shown.
+
+    Returns:
+        (N, 1 or 3, H, W)
+    """
+    shown = latents.detach().float().cpu()[:, : 3 if latents.shape[1] >= 3 else 1]
+    mean, std = shown.mean((0, 2, 3), keepdim=True), shown.std((0, 2, 3), keepdim=True, correction=0)
+    return (shown - mean) / (3 * std).clamp(min=1e-12)
+
+
 def save_png(image: Image.Image, path: str | PathLike[str]) -> None:
     """Write a PNG; a file that was there stays whole until the new one is."""
     write_atomically(Path(path), lambda beside: image.save(beside, format="png"))

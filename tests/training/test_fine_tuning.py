@@ -124,3 +124,9 @@ def test_statistics_of_frozen_layers_stay():
     model(torch.randn(8, 2) + 3)
     assert torch.equal(model[0].running_mean, torch.zeros(2))
     assert not torch.equal(model[2].running_mean, torch.zeros(2))
+
+
+def test_shipped_weights_are_begun_with_by_name():
+    model = zoo.build("ddpm-mnist")
+    assert copy_weights(model, "ddpm-mnist", partial=False) == ()
+    assert_close(model.state_dict(), zoo.build("ddpm-mnist", pretrained=True).state_dict(), rtol=0, atol=0)

@@ -35,8 +35,12 @@ class Previews:
     def draw(self, model: Diffusion) -> Tensor:
         """Samples of a model, in data space, batch first."""
         if self._asked is not None:
-            n = len(next(iter(self._asked.conditions.values())))
-            return sample(model, n, shape=self._asked.shape, **self._asked.conditions)
+            cond = dict(self._asked.conditions)
+            n = len(next(iter(cond.values())))
+            if self._classes is None:
+                # data knows its classes whether or not the model is told them
+                cond.pop("labels", None)
+            return sample(model, n, shape=self._asked.shape, **cond)
         if self._classes is None:
             return sample(model, _COLUMNS**2)
         rows = min(self._classes, _CLASS_ROWS)

@@ -112,18 +112,19 @@ class RunFolder:
         write_snapshot(self.path, step, number, average.model, average.sigma_rel)
 
     def write_samples(self, name: str, drawn: Tensor, columns: int, preview: Preview | None) -> Path:
-        """Write samples: a grid of pictures, unless the data knows better.
+        """Write samples: a grid of pictures, unless the data knows better; latents in false colours.
 
         Args:
             name: of the step, and of the weights where there are several.
-            drawn: (N, C, H, W) in [-1, 1], or what the preview asked for.
+            drawn: (N, C, H, W), pictures in [-1, 1]; or what the preview asked for.
             columns: images in a row.
             preview: of the data.
         """
         path = self.path / f"samples-{name}.png"
         if preview is not None:
             return preview.write(drawn, path.with_suffix(""))
-        images.save_png(images.grid(drawn, columns), path)
+        shown = drawn if drawn.shape[1] in (1, 3) else images.false_colours(drawn)
+        images.save_png(images.grid(shown, columns), path)
         return path
 
     def log(self, **values: float | Mapping[str, float]) -> None:

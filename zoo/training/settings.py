@@ -41,8 +41,9 @@ class Settings:
         log_every: steps from one line of the log to the next.
         tensorboard: whether the log and the samples are also written for TensorBoard, which is an extra.
         num_workers: processes that read the data for each that trains; 0 reads it there.
-        init: a file of weights to begin with, ours or one that an importer knows; None begins with random ones. They
-            are copied where names and shapes agree; a run that goes on does not read it again.
+        init: weights to begin with, a file of ours, one that an importer knows, or the name of a config with shipped
+            ones; None begins with random ones. They are copied where names and shapes agree; a run that goes on does
+            not read them again.
         init_partial: whether weights that do not fit are left out and listed; otherwise they are an error.
         freeze: patterns of the names of parameters that are not trained, ``denoiser.down.*``; each must match some.
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from zoo import checkpoint
+from zoo import config as configs
 from zoo.core.diffusion import Diffusion
 from zoo.core.errors import ZooError
 from zoo.loading import load_model
@@ -29,7 +32,7 @@ def copy_weights(model: Diffusion, path: str, *, partial: bool) -> tuple[str, ..
 
     Args:
         model: its weights are overwritten.
-        path: a model file of ours, or foreign weights that an importer knows.
+        path: a model file of ours, foreign weights that an importer knows, or the name of a config with shipped ones.
         partial: whether weights that do not fit are left out, on both sides.
 
     Returns:
@@ -39,7 +42,8 @@ def copy_weights(model: Diffusion, path: str, *, partial: bool) -> tuple[str, ..
         CheckpointError: the file cannot be read, or is a classifier.
         StartError: something does not fit, and ``partial`` is false; or nothing fits.
     """
-    theirs = load_model(path)
+    named = path in configs.names() and not Path(path).exists()
+    theirs = load_model(checkpoint.shipped(path) if named else path)
     ours, given = model.state_dict(), theirs.state_dict()
     left = []
     for name, tensor in ours.items():

@@ -166,7 +166,8 @@ def test_modules_say_what_they_are(path):
         ("timm", {"zoo.backbones", "zoo.denoisers", "zoo.layers", "zoo.metrics"}),
         ("torchaudio", {"zoo.data", "zoo.voice"}),
         ("sklearn", {"zoo.data"}),
-        ("accelerate", set()),
+        ("accelerate", {"zoo.training"}),
+        ("datasets", {"zoo.data"}),
     ],
 )
 def test_large_packages_stay_in_their_rooms(package, rooms):

@@ -9,10 +9,23 @@ data.lazy(
     facts={"classes": 10},
 )
 data.lazy(
+    "hub",
+    "zoo.data.hub:Hub",
+    summary="Pictures of a Hugging Face `datasets` set, on the disk or fetched.",
+    extra="datasets",
+    facts={"classes": "by column"},
+)
+data.lazy(
     "images",
     "zoo.data.images:Images",
     summary="Any folder of pictures, cut and resized to the model's shape.",
     facts={"classes": "by folder"},
+)
+data.lazy(
+    "latents",
+    "zoo.data.latents:Latents",
+    summary="Encoded pictures in .npy or .safetensors files, for latent models.",
+    facts={"classes": "by file"},
 )
 data.lazy(
     "mnist",
@@ -20,6 +33,12 @@ data.lazy(
     summary="28 x 28 handwritten digits, padded to the model's shape.",
     paper="LeCun et al. 1998, Gradient-based learning applied to document recognition",
     facts={"classes": 10},
+)
+data.lazy(
+    "shards",
+    "zoo.data.shards:Shards",
+    summary="Pictures in tar files, as webdataset keeps them.",
+    facts={"classes": "by member"},
 )
 data.lazy(
     "voice",

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from zoo.data.images import picture
+from zoo.data.pictures import picture
 
 Zoo = Callable[..., object]
 TINY = ["tiny-unet", "--random-weights", "--steps", "4", "-n", "2"]

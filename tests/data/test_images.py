@@ -1,5 +1,7 @@
 """Folders as people have them: odd sizes, alpha, EXIF, broken files."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -50,7 +52,7 @@ def test_folders_below_and_every_format(save, tmp_path):
     save("e.bmp", plain(mode="1", colour=1))
     data = images(tmp_path)
     assert {file.name for file in data.files} == {"a.JPG", "b.webp", "c.gif", "d.tiff", "e.bmp"}
-    assert data.skipped == 0
+    assert not data.unreadable
 
 
 def test_hidden_and_foreign_files_are_no_pictures(save, tmp_path):
@@ -59,7 +61,7 @@ def test_hidden_and_foreign_files_are_no_pictures(save, tmp_path):
     (tmp_path / "readme.txt").write_text("hello")
     data = images(tmp_path)
     assert len(data) == 1
-    assert data.skipped == 0
+    assert not data.unreadable
 
 
 def test_transparency_lies_on_white(save, tmp_path):
@@ -126,7 +128,7 @@ def test_unreadable_files_are_skipped_and_counted(save, tmp_path, memory_mb):
     save("d.png", plain())
     data = images(tmp_path, memory_mb=memory_mb)
     assert [file.name for file in data.files] == ["a.png", "d.png"]
-    assert data.skipped == 2
+    assert len(data.unreadable) == 2
     assert "2 unreadable files skipped" in data.describe()
 
 
@@ -198,6 +200,49 @@ def test_a_folder_of_broken_pictures(tmp_path):
     (tmp_path / "a.png").write_bytes(b"")
     with pytest.raises(DataError, match="none of its 1 pictures can be read"):
         images(tmp_path)
+
+
+def test_a_folder_that_is_closed_is_named(save, tmp_path, monkeypatch):
+    save("a.png", plain())
+    save("closed/b.png", plain())
+    opened = os.scandir
+
+    def scandir(folder):
+        if folder.endswith("closed"):
+            raise PermissionError(13, "Permission denied", folder)
+        return opened(folder)
+
+    # what a user without rights would meet; the one who runs tests may have all of them
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(DataError, match="closed: cannot be looked into: permission denied"):
+        images(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without pipes that have names")
+def test_what_only_has_the_name_of_a_picture_is_none(save, tmp_path):
+    save("a.png", plain())
+    os.mkfifo(tmp_path / "b.png")
+    (tmp_path / "c.png").mkdir()
+    (tmp_path / "d.png").symlink_to("nowhere")
+    data = images(tmp_path)
+    assert len(data) == 1
+    assert not data.unreadable
+
+
+def test_fractions_are_refused_for_nothing_says_what_is_white(save, tmp_path):
+    save("a.png", plain())
+    save("b.tiff", Image.fromarray(np.random.default_rng(0).random((8, 8)).astype(np.float32)))
+    data = images(tmp_path)
+    assert [file.name for file in data.files] == ["a.png"]
+    assert "its values are fractions" in data.unreadable[tmp_path / "b.tiff"]
+
+
+def test_a_picture_of_too_many_pixels_is_left_out(save, tmp_path, monkeypatch):
+    save("a.png", plain((40, 40)))
+    save("b.png", plain((10, 10)))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 400)
+    data = images(tmp_path)
+    assert data.unreadable == {tmp_path / "a.png": "it has too many pixels"}
 
 
 def test_a_folder_that_does_not_exist(tmp_path):

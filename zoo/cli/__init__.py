@@ -18,6 +18,7 @@ _VERBS = {
     "check": "Say what is wrong with a config or a file of weights.",
     "compare": "Two networks side by side: where they part, and by how much.",
     "convert": "Turn somebody else's checkpoint into one safetensors file.",
+    "data": "Look at data before a model is trained on it.",
     "evaluate": "Say how good a model is: samples beside data.",
     "list": "What the zoo holds, by name.",
     "sample": "Draw samples and save them as a picture.",

@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from zoo.cli.model_argument import complete, opened, spec_of
-from zoo.cli.output import as_json, bar, note, table
-
-if TYPE_CHECKING:
-    from zoo.evaluation import Evaluation
-    from zoo.evaluation.progress import Events
+from zoo.cli.output import as_json, note, table
+from zoo.cli.watching import watched
 
 
 @click.command("evaluate")
@@ -83,7 +80,7 @@ def command(
     diffusion = opened(model, overrides, random_weights=random_weights, untrained_by="--random-weights")
     places = _devices(device)
     dataset = datasets.build(_data_spec(data, diffusion.config), path="data", shape=diffusion.shape)
-    found = _watched(
+    found = watched(
         evaluation.events(
             diffusion,
             dataset,
@@ -158,19 +155,3 @@ def _data_spec(text: str | None, config: Mapping[str, Any]) -> dict[str, Any]:
     named = spec_of(text)
     assert named is not None
     return named
-
-
-def _watched(events: Events[Evaluation]) -> Evaluation:
-    """The result, with a bar on the way, or the stages where no terminal shows it."""
-    with bar() as progress:
-        task, stage = progress.add_task("", total=None), ""
-        while True:
-            try:
-                told = next(events)
-            except StopIteration as end:
-                found: Evaluation = end.value
-                return found
-            progress.update(task, description=told.stage, completed=told.done, total=told.total)
-            if progress.disable and told.stage != stage:
-                note(told.stage)
-            stage = told.stage

@@ -148,7 +148,7 @@ def _conditions(path: str | None, number: int | None) -> dict[str, Tensor]:
 
 def _enlarged(path: str | None, diffusion: Diffusion, size: Sequence[int | None]) -> Tensor:
     """The picture that an upsampler is to enlarge, as it is: (1, C, h, w)."""
-    from zoo.data.images import whole_picture
+    from zoo.data.pictures import whole_picture
 
     channels = diffusion.config["denoiser"].get("low_res_channels")
     if not channels:

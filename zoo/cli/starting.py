@@ -44,7 +44,7 @@ def begin(
 ) -> Callable[..., Iterator[Moment]]:
     """What walks: ``walk(**settings) -> moments``, from where the options say."""
     import zoo
-    from zoo.data.images import picture
+    from zoo.data.pictures import picture
     from zoo.editing import inpaint_walk
 
     if start is not None and image is not None:

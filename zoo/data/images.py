@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 
 from registry.names import natural
 from zoo.data.base import DataError, Dataset
+from zoo.data.buckets import Sides, bucket_of, bucket_sides
+from zoo.data.enlarging import Enlarged, check_factor, smaller
+from zoo.data.pictures import SUFFIXES, UnreadableError, as_floats, decoded, find, image_shape, upright_size
 
-_FORMATS = {
-    "AVIF": (".avif",),
-    "BMP": (".bmp",),
-    "GIF": (".gif",),
-    "JPEG": (".jpg", ".jpeg"),
-    "PNG": (".png",),
-    "PPM": (".ppm", ".pgm", ".pnm"),
-    "TIFF": (".tif", ".tiff"),
-    "WEBP": (".webp",),
-}
-_SUFFIXES = frozenset(suffix for suffixes in _FORMATS.values() for suffix in suffixes)
 _MEGABYTE = 1 << 20
+_PREVIEWED = 8
 
 
 class Images(Dataset):
@@ -37,16 +28,31 @@ class Images(Dataset):
     respected, transparency is laid on white, colours become grey for a model of one channel, and of an animation the
     first frame is taken. Files that cannot be read are left out and counted. Small sets are held in memory.
 
+    With buckets a picture keeps more of itself: it is cut to whichever of several shapes has the proportions nearest
+    to its own. Pictures of one shape make a group, and a batch is of one group.
+
     Args:
         path: the folder. Hidden files, and files whose ending is no picture's, are ignored.
         class_folders: whether each folder in ``path`` is a class; they are numbered in natural order.
         horizontal_flip: whether every picture is there twice, as it is and mirrored.
+        buckets: whether pictures are cut to several shapes, none of more pixels than the model's.
+        aspect_limit: of these shapes, the longer side over the shorter one, at the most.
+        divisor: both sides of these shapes are multiples of it: of what the network halves to its smallest level.
+        low_res_factor: how many times smaller the picture is that a model enlarges, which each example has as
+            ``low_res`` (C, H / factor, W / factor), averaged from x_0; None for models that enlarge nothing.
         memory_mb: the largest set that is decoded once and kept; larger ones are read anew in every epoch.
         shape: of the model, (1 or 3, H, W).
 
+    Attributes:
+        files: the pictures, in natural order; of a mirrored set the first half of the examples are these.
+        sizes: of each file, its own height and width, as it is looked at.
+        unreadable: file -> why it is left out.
+        class_names: by label.
+        shapes: of the buckets, (H, W) each; the model's alone without.
+
     Raises:
         DataError: when the folder does not exist, holds no readable picture, or has pictures that belong to no class;
-            or when the shape is not that of images.
+            when the shape is not that of images, or no buckets or smaller pictures can be made of it.
     """
 
     def __init__(
@@ -55,35 +61,44 @@ class Images(Dataset):
         path: str,
         class_folders: bool = False,
         horizontal_flip: bool = False,
+        buckets: bool = False,
+        aspect_limit: float = 2.0,
+        divisor: int = 8,
+        low_res_factor: int | None = None,
         memory_mb: int = 1024,
         shape: Sequence[int | None] | None = None,
     ) -> None:
         self.folder = Path(path).expanduser()
-        self.shape = _image_shape(shape)
+        self.shape = image_shape(shape, "images")
+        self.buckets, self.horizontal_flip = buckets, horizontal_flip
+        channels, height, width = self.shape
+        self.shapes = bucket_sides((height, width), aspect_limit, divisor) if buckets else [(height, width)]
+        self.low_res_factor = low_res_factor
+        if low_res_factor is not None:
+            check_factor(low_res_factor, self.shapes)
         if not self.folder.is_dir():
             raise DataError(f"images: {self.folder} is not a folder; data.path names one that holds pictures")
-        files = sorted(_pictures(self.folder), key=lambda file: natural(str(file.relative_to(self.folder))))
-        names = self._class_names(files) if class_folders else []
-        channels, height, width = self.shape
+        files = sorted(find(self.folder), key=lambda file: natural(str(file.relative_to(self.folder))))
+        self.class_names = self._class_names(files) if class_folders else []
         cached = len(files) * channels * height * width <= memory_mb * _MEGABYTE
-        self._pixels: Tensor | None = None
         with ThreadPoolExecutor() as pool:
-            if cached:
-                decoded = list(pool.map(self._try_decode, files))
-                readable = [pixels is not None for pixels in decoded]
-                self._pixels = torch.stack([p for p in decoded if p is not None]) if any(readable) else None
-            else:
-                readable = list(pool.map(_has_header, files))
-        self.skipped = readable.count(False)
-        self.files = [file for file, good in zip(files, readable, strict=True) if good]
-        if not self.files:
-            endings = " ".join(sorted(_SUFFIXES))
-            why = f"none of its {len(files)} pictures can be read" if files else f"it has no files {endings}"
-            raise DataError(f"images: there is nothing to train on in {self.folder}: {why}")
-        self.classes = len(names) or None
-        number = {name: index for index, name in enumerate(names)}
+            found = list(pool.map(lambda file: self._found(file, decode=cached), files))
+        self.unreadable = {one.file: one.trouble for one in found if one.trouble}
+        found = [one for one in found if not one.trouble]
+        if not found:
+            raise DataError(f"images: there is nothing to train on in {self.folder}: {self._why_nothing(files)}")
+        self.files = [one.file for one in found]
+        self.sizes = [one.size for one in found]
+        self._bucket = [one.bucket for one in found]
+        self._members: list[list[int]] = [[] for _ in self.shapes]
+        for index, bucket in enumerate(self._bucket):
+            self._members[bucket].append(index)
+        # one tensor a bucket: the processes of a loader share it, where of many small ones each would get its own
+        self._pixels = [_stacked(found, members) for members in self._members] if cached else None
+        self._row = {index: row for members in self._members for row, index in enumerate(members)}
+        self.classes = len(self.class_names) or None
+        number = {name: index for index, name in enumerate(self.class_names)}
         self.labels = [number[self._top(file)] if number else -1 for file in self.files]
-        self.horizontal_flip = horizontal_flip
 
     def __len__(self) -> int:
         return len(self.files) * (2 if self.horizontal_flip else 1)
@@ -93,32 +108,76 @@ class Images(Dataset):
             raise IndexError(f"{index} of {len(self)} images")
         mirrored, index = divmod(index, len(self.files))
         pixels, index = self._read(index)
-        x_0 = pixels.float() / 127.5 - 1
-        return {"x_0": x_0.flip(-1) if mirrored else x_0, "labels": self.labels[index]}
+        x_0 = as_floats(pixels.flip(-1) if mirrored else pixels)
+        example = {"x_0": x_0, "labels": self.labels[index]}
+        return example if self.low_res_factor is None else example | {"low_res": smaller(x_0, self.low_res_factor)}
+
+    def groups(self) -> list[list[int]] | None:
+        if not self.buckets:
+            return None
+        copies = range(0, len(self), len(self.files))
+        return [[index + first for first in copies for index in members] for members in self._members if members]
 
     def describe(self) -> str:
         size = "x".join(str(side) for side in self.shape)
+        if self.buckets:
+            filled = [f"{h}x{w}" for (h, w), members in zip(self.shapes, self._members, strict=True) if members]
+            size = f"{len(filled)} buckets {filled[0]} to {filled[-1]}" if len(filled) > 1 else f"1 bucket {filled[0]}"
+        small = f", beside {self.low_res_factor} times smaller ones" if self.low_res_factor else ""
         classes = f", {self.classes} classes" if self.classes else ""
         mirrored = " and their mirror images" if self.horizontal_flip else ""
-        skipped = f"; {self.skipped} unreadable files skipped" if self.skipped else ""
-        return f"{len(self.files):,} images of {self.folder}{mirrored}, {size}{classes}{skipped}"
+        skipped = f"; {len(self.unreadable)} unreadable files skipped" if self.unreadable else ""
+        return f"{len(self.files):,} images of {self.folder}{mirrored}, {size}{small}{classes}{skipped}"
+
+    def preview(self) -> Enlarged | None:
+        """Pictures of the data to be enlarged, for a model that does that."""
+        if self.low_res_factor is None:
+            return None
+        step = max(1, len(self.files) // _PREVIEWED)
+        chosen = range(0, len(self.files), step)[:_PREVIEWED]
+        # samples of a preview are of one shape, whatever the buckets of its pictures
+        x_0 = torch.stack(
+            [as_floats(decoded(self.files[index], self.shape, str(self.files[index]))) for index in chosen]
+        )
+        labels = torch.tensor([self.labels[index] for index in chosen]) if self.classes else None
+        return Enlarged(x_0, self.low_res_factor, labels)
+
+    def pixels(self, index: int) -> Tensor:
+        """A file as the model sees it, (C, H, W) bytes.
+
+        Raises:
+            UnreadableError: it cannot be read, which of a large set is not known before.
+        """
+        if self._pixels is not None:
+            return self._pixels[self._bucket[index]][self._row[index]]
+        return self._decoded(self.files[index], self._bucket[index])
 
     def _read(self, index: int) -> tuple[Tensor, int]:
-        """The picture, or the next one that can be decoded, with its number: (C, H, W) bytes."""
+        """The picture, or the next one that can be read, cut alike, with its number: (C, H, W) bytes."""
         if self._pixels is not None:
-            return self._pixels[index], index
-        for offset in range(len(self.files)):
-            other = (index + offset) % len(self.files)
-            pixels = self._try_decode(self.files[other])
-            if pixels is not None:
-                return pixels, other
+            return self.pixels(index), index
+        for other in (*range(index, len(self.files)), *range(index)):
+            try:
+                return self._decoded(self.files[other], self._bucket[index]), other
+            except UnreadableError:
+                continue
         raise DataError(f"images: none of the pictures in {self.folder} can be read any more")
 
-    def _try_decode(self, file: Path) -> Tensor | None:
+    def _found(self, file: Path, *, decode: bool) -> _Found:
         try:
-            return _decoded(file, self.shape)
-        except Exception:  # decoders raise whatever the bytes of a broken file lead them to
-            return None
+            size = upright_size(file, str(file))
+            bucket = bucket_of(size, self.shapes)
+            return _Found(file, size, bucket, self._decoded(file, bucket) if decode else None)
+        except UnreadableError as error:
+            return _Found(file, trouble=error.why)
+
+    def _decoded(self, file: Path, bucket: int) -> Tensor:
+        return decoded(file, (self.shape[0], *self.shapes[bucket]), str(file))
+
+    def _why_nothing(self, files: Sequence[Path]) -> str:
+        if not files:
+            return f"it has no files {' '.join(sorted(SUFFIXES))}"
+        return f"none of its {len(files)} pictures can be read"
 
     def _class_names(self, files: Sequence[Path]) -> list[str]:
         loose = [file for file in files if file.parent == self.folder]
@@ -133,103 +192,25 @@ class Images(Dataset):
         return file.relative_to(self.folder).parts[0]
 
 
-def picture(path: str | Path, shape: Sequence[int | None]) -> Tensor:
-    """One picture as a model sees it, cut and resized as those of a folder.
+@dataclass(frozen=True)
+class _Found:
+    """What was seen of a file.
 
     Args:
-        path: the file.
-        shape: of the model, (1 or 3, H, W).
-
-    Returns:
-        (C, H, W) in [-1, 1].
-
-    Raises:
-        DataError: the file cannot be read, or the shape is not that of images.
+        file: its path.
+        size: its height and width.
+        bucket: number of the shape that it is cut to.
+        pixels: (C, H, W) bytes, where they are kept.
+        trouble: why it cannot be used; empty when it can.
     """
-    file, size = Path(path).expanduser(), _image_shape(shape)
-    try:
-        return _decoded(file, size).float() / 127.5 - 1
-    except FileNotFoundError:
-        raise DataError(f"{file}: there is no such picture") from None
-    except Exception as error:  # decoders raise whatever the bytes of a broken file lead them to
-        raise DataError(f"{file}: cannot be read as a picture: {error}") from error
+
+    file: Path
+    size: Sides = (0, 0)
+    bucket: int = 0
+    pixels: Tensor | None = None
+    trouble: str = ""
 
 
-def whole_picture(path: str | Path, channels: int) -> Tensor:
-    """One picture at its own size.
-
-    Args:
-        path: the file.
-        channels: 1 or 3.
-
-    Returns:
-        (channels, H, W) in [-1, 1].
-
-    Raises:
-        DataError: the file cannot be read.
-    """
-    file = Path(path).expanduser()
-    try:
-        with _open(file) as opened:
-            width, height = ImageOps.exif_transpose(opened).size
-    except Exception as error:  # decoders raise whatever the bytes of a broken file lead them to
-        raise DataError(f"{file}: cannot be read as a picture: {error}") from error
-    return picture(file, (channels, height, width))
-
-
-def _image_shape(shape: Sequence[int | None] | None) -> tuple[int, int, int]:
-    sizes = [] if shape is None else [size for size in shape if size is not None]
-    if len(sizes) != 3 or sizes[0] not in (1, 3):
-        found = "open" if shape is None else list(shape)
-        raise DataError(f"images: the model's shape must be [1 or 3, height, width], it is {found}")
-    return sizes[0], sizes[1], sizes[2]
-
-
-def _pictures(folder: Path) -> Iterator[Path]:
-    for file in folder.rglob("*"):
-        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-        if file.suffix.lower() in _SUFFIXES and not hidden and file.is_file():
-            yield file
-
-
-def _open(file: Path) -> Image.Image:
-    Image.init()
-    # named formats only: Pillow would start other programs for some of the rest
-    return Image.open(file, formats=[name for name in _FORMATS if name in Image.OPEN])
-
-
-def _has_header(file: Path) -> bool:
-    try:
-        with _open(file):
-            return True
-    except Exception:  # as above
-        return False
-
-
-def _decoded(file: Path, shape: tuple[int, int, int]) -> Tensor:
-    """The picture as (C, H, W) bytes."""
-    channels, height, width = shape
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with _open(file) as opened:
-            # a JPEG is decoded at a fraction of its size where that is still twice what is needed
-            side = 2 * max(height, width)
-            opened.draft(None, (side, side))
-            image = ImageOps.exif_transpose(opened)
-            image = _on_white(image) if image.has_transparency_data else _eight_bits(image)
-            image = image.convert("L" if channels == 1 else "RGB")
-            fitted = ImageOps.fit(image, (width, height), method=Image.Resampling.LANCZOS)
-    pixels = torch.from_numpy(np.array(fitted))
-    return pixels[None] if channels == 1 else pixels.permute(2, 0, 1).contiguous()
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    image = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Pillow cuts 16-bit greys off at 255 when it converts them; they are scaled here."""
-    if not image.mode.startswith("I"):
-        return image
-    return Image.fromarray((np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8))
+def _stacked(found: Sequence[_Found], members: Sequence[int]) -> Tensor:
+    kept = [pixels for index in members if (pixels := found[index].pixels) is not None]
+    return torch.stack(kept) if kept else torch.empty(0)

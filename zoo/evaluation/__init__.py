@@ -2,8 +2,8 @@
 
 from zoo.evaluation.draws import draw
 from zoo.evaluation.errors import EvaluationError
-from zoo.evaluation.progress import Progress, result
 from zoo.evaluation.report import Evaluation
 from zoo.evaluation.run import evaluate, events
+from zoo.progress import Progress, result
 
 __all__ = ["Evaluation", "EvaluationError", "Progress", "draw", "evaluate", "events", "result"]

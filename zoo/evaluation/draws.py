@@ -20,7 +20,7 @@ from registry import RegistryError
 from zoo.core.diffusion import Diffusion
 from zoo.core.errors import ZooError
 from zoo.evaluation.errors import EvaluationError
-from zoo.evaluation.progress import Events, Progress
+from zoo.progress import Events, Progress
 from zoo.sampling import sample
 
 CHUNK = 50

@@ -11,7 +11,7 @@ from torch import Tensor
 from zoo.core.diffusion import Diffusion
 from zoo.core.schedule import Schedule
 from zoo.evaluation.errors import EvaluationError
-from zoo.evaluation.progress import Events, Progress
+from zoo.progress import Events, Progress
 
 _BATCH = 64
 _GRID = 1001

@@ -10,7 +10,7 @@ from torch import Tensor
 from zoo.core.diffusion import Diffusion
 from zoo.data.base import Dataset
 from zoo.evaluation.errors import EvaluationError
-from zoo.evaluation.progress import Events, Progress
+from zoo.progress import Events, Progress
 
 LEAST = 20
 """Pictures of the data: half of them have neighbours enough for every measure."""
@@ -60,9 +60,10 @@ def gather(data: Dataset, limit: int, seed: int) -> Events[Real]:
         image: Tensor = example["x_0"]
         if image.ndim != 3 or image.shape[0] not in (1, 3) or (images and image.shape != images[0].shape):
             first = f" where others are {tuple(images[0].shape)}" if images else ""
+            hint = "; buckets=false cuts these to one" if data.groups() is not None else ""
             raise EvaluationError(
                 f"{data.describe()}: example {index} has the shape {tuple(image.shape)}{first}; only pictures, "
-                "(1 or 3, H, W) and all of one size, can be compared"
+                f"(1 or 3, H, W) and all of one size, can be compared{hint}"
             )
         images.append(image)
         labels.append(int(example.get("labels", -1)))

@@ -21,12 +21,12 @@ from zoo.evaluation.distances import PIXEL_SIDE, Distances, Seen, measured
 from zoo.evaluation.draws import draw
 from zoo.evaluation.errors import EvaluationError
 from zoo.evaluation.noise_levels import loss_by_level
-from zoo.evaluation.progress import Events, Progress, result
 from zoo.evaluation.real import Real, gather, wanted_labels
 from zoo.evaluation.report import Evaluation
 from zoo.metrics.classifier import Classifier
 from zoo.metrics.features import Features
 from zoo.metrics.pixels import Pixels
+from zoo.progress import Events, Progress, result
 from zoo.sampling import chosen_grid, chosen_sampler
 
 LEAST = 10

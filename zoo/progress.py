@@ -1,4 +1,4 @@
-"""What an evaluation tells on its way."""
+"""What long work tells on its way."""
 
 from __future__ import annotations
 

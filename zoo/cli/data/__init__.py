@@ -1,0 +1,1 @@
+"""``zoo data``: one verb a module, imported when it is called."""

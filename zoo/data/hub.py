@@ -1,0 +1,110 @@
+"""Pictures in a set of Hugging Face's datasets library, on the disk or on the hub."""
+
+from __future__ import annotations
+
+import importlib
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from zoo.data.base import DataError
+from zoo.data.encoded import Encoded
+from zoo.data.pictures import image_shape
+
+_TABLES = {".parquet": "parquet", ".arrow": "arrow"}
+
+
+class Hub(Encoded):
+    """A column of pictures, and one of classes, of a `datasets` set. No code of a set is ever run.
+
+    Args:
+        path: a folder that ``save_to_disk`` wrote, a .parquet or .arrow file or a folder of them, or the name of a set
+            on the hub, which is fetched.
+        split: of the set; of files there is "train" alone.
+        image: column of the pictures.
+        label: column of the classes, whole numbers; None for data without.
+        config: of a set on the hub that has several.
+        horizontal_flip: whether every picture is there twice, as it is and mirrored.
+        shape: of the model, (1 or 3, H, W).
+
+    Raises:
+        DataError: the extra is missing, the set cannot be had, or it has no such split or columns.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        split: str = "train",
+        image: str = "image",
+        label: str | None = None,
+        config: str | None = None,
+        horizontal_flip: bool = False,
+        shape: Sequence[int | None] | None = None,
+    ) -> None:
+        size = image_shape(shape, "hub")
+        try:
+            self._library: Any = importlib.import_module("datasets")
+        except ImportError:
+            raise DataError("hub: this data needs its extra: pip install 'diffusion-zoo[datasets]'") from None
+        self.path, self.split, self._column = path, split, image
+        table = self._table(config)
+        kind = self._kind(table, image)
+        if not isinstance(kind, self._library.Image):
+            raise DataError(f"hub: column {image!r} of {path} holds {type(kind).__name__}, expected Image")
+        # the bytes as they are: this zoo decodes all pictures in one way
+        self._rows = table.cast_column(image, self._library.Image(decode=False))
+        labels, classes = self._labels(table, label)
+        super().__init__("hub", size, labels, classes, horizontal_flip=horizontal_flip)
+
+    def open(self, index: int) -> IO[bytes]:
+        held = self._rows[index][self._column]
+        if held is None:
+            return io.BytesIO()
+        return io.BytesIO(held["bytes"]) if held["bytes"] is not None else Path(held["path"]).open("rb")
+
+    def title(self, index: int) -> str:
+        return f"{self.path}: {self._column} of row {index}"
+
+    def describe(self) -> str:
+        return f"{len(self.labels):,} images of {self.path}, {self.split}{self.looks()}"
+
+    def _table(self, config: str | None) -> Any:
+        place = Path(self.path).expanduser()
+        try:
+            if (place / "state.json").is_file():
+                return self._library.load_from_disk(str(place))
+            if (place / "dataset_dict.json").is_file():
+                return self._of(self._library.load_from_disk(str(place)))
+            files = sorted(place.iterdir()) if place.is_dir() else [place] if place.is_file() else []
+            tables = [str(file) for file in files if file.suffix in _TABLES]
+            if tables:
+                return self._library.load_dataset(_TABLES[Path(tables[0]).suffix], data_files=tables, split=self.split)
+            if files:
+                raise DataError(f"hub: {place} holds no set of datasets, and no files {' or '.join(_TABLES)}")
+            return self._library.load_dataset(self.path, config, split=self.split)
+        except DataError:
+            raise
+        except Exception as error:  # the library and what it fetches with raise whatever they like
+            first = str(error).partition("\n")[0]
+            raise DataError(f"hub: {self.path} ({self.split}) cannot be had: {type(error).__name__}: {first}") from None
+
+    def _of(self, splits: Any) -> Any:
+        if self.split not in splits:
+            raise DataError(f"hub: {self.path} has no split {self.split!r}; it has {', '.join(splits)}")
+        return splits[self.split]
+
+    def _kind(self, table: Any, column: str) -> Any:
+        if column not in table.features:
+            raise DataError(f"hub: {self.path} has no column {column!r}; it has {', '.join(table.features)}")
+        return table.features[column]
+
+    def _labels(self, table: Any, label: str | None) -> tuple[list[int], int | None]:
+        if label is None:
+            return [-1] * len(table), None
+        kind = self._kind(table, label)
+        values = table[label][:]
+        if not all(isinstance(value, int) and not isinstance(value, bool) for value in values):
+            raise DataError(f"hub: column {label!r} of {self.path} holds no classes, which are whole numbers")
+        return values, kind.num_classes if isinstance(kind, self._library.ClassLabel) else None

@@ -1,0 +1,248 @@
+"""Pictures in tar files, as webdataset keeps them."""
+
+from __future__ import annotations
+
+import glob
+import io
+import json
+import re
+import tarfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from registry.names import natural
+from zoo.data.base import DataError
+from zoo.data.encoded import Encoded
+from zoo.data.pictures import SUFFIXES, UnreadableError, image_shape, upright_size
+
+_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_BLOCK = 512
+_PACKED = (".gz", ".tgz", ".bz2", ".xz", ".zst")
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file within a tar, which is a piece of it.
+
+    Args:
+        shard: the tar.
+        name: within it.
+        offset: of its first byte.
+        size: in bytes.
+    """
+
+    shard: Path
+    name: str
+    offset: int
+    size: int
+
+    def open(self) -> IO[bytes]:
+        return io.BufferedReader(_Piece(self))
+
+    def __str__(self) -> str:
+        return f"{self.shard}: {self.name}"
+
+
+class _Piece(io.RawIOBase):
+    """A member as a file of its own. Nothing is shared, so that any process may have it open."""
+
+    def __init__(self, member: Member) -> None:
+        self._member, self._at = member, 0
+        self._file = member.shard.open("rb", buffering=0)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._member.size}[whence]
+        return self._at
+
+    def readinto(self, buffer: object) -> int:
+        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]  # whatever a reader hands over
+        wanted = max(0, min(len(view), self._member.size - self._at))
+        self._file.seek(self._member.offset + self._at)
+        found = self._file.readinto(view[:wanted]) or 0
+        self._at += found
+        return found
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+@dataclass
+class _Shard:
+    """What one tar holds, by key and ending.
+
+    Args:
+        samples: key -> ending -> member.
+        trouble: why not all of it could be read; empty for none.
+    """
+
+    samples: dict[str, dict[str, Member]] = field(default_factory=dict)
+    trouble: str = ""
+
+
+class Shards(Encoded):
+    """Tar files of pictures: members of one name up to its first dot are one example, their endings tell what they are.
+
+    Only the heads of members are read at the start, and a picture when it is asked for; nothing is unpacked. Examples
+    without a picture, pictures that are none, and what lies behind a place where a tar is damaged are left out and
+    counted.
+
+    Args:
+        path: a folder of .tar files, one of them, or a pattern: ``data-{000000..000012}.tar``, ``data-*.tar``. Without
+            compression: an example is read where it stands.
+        image: ending of the pictures, such as "jpg" or "512.jpg", where examples have several; None takes the first
+            that is a picture's.
+        label: where the class is, a whole number: "cls" for the members of that ending, "json.label" for an entry of
+            the members that end so; None for data without classes.
+        classes: their number; None for one more than the largest label.
+        horizontal_flip: whether every picture is there twice, as it is and mirrored.
+        shape: of the model, (1 or 3, H, W).
+
+    Raises:
+        DataError: there are no tars, or no examples in them; one is compressed; or an example has no class.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        image: str | None = None,
+        label: str | None = None,
+        classes: int | None = None,
+        horizontal_flip: bool = False,
+        shape: Sequence[int | None] | None = None,
+    ) -> None:
+        self.path = path
+        files = _shards(path)
+        with ThreadPoolExecutor() as pool:
+            shards = list(pool.map(_indexed, files))
+            samples = [sample for shard in shards for sample in shard.samples.values()]
+            chosen = [_picture(sample, image) for sample in samples]
+            good = list(pool.map(lambda one: one is not None and _is_picture(one), chosen))
+        self.members = [one for one, fits in zip(chosen, good, strict=True) if one is not None and fits]
+        labels = [_label(sample, label) if label else -1 for sample, fits in zip(samples, good, strict=True) if fits]
+        self.shards, self.skipped = len(files), len(samples) - len(self.members)
+        self.damaged = {str(file): shard.trouble for file, shard in zip(files, shards, strict=True) if shard.trouble}
+        if not self.members:
+            why = f"; {next(iter(self.damaged.values()))}" if self.damaged else ""
+            what = f"with an ending .{image}" if image else "with a picture's ending"
+            raise DataError(f"shards: no member {what} in {self.shards} tar files of {path}{why}")
+        super().__init__("shards", image_shape(shape, "shards"), labels, classes, horizontal_flip=horizontal_flip)
+
+    def open(self, index: int) -> IO[bytes]:
+        return self.members[index].open()
+
+    def title(self, index: int) -> str:
+        return str(self.members[index])
+
+    def describe(self) -> str:
+        skipped = f"; {self.skipped} examples without a readable picture skipped" if self.skipped else ""
+        damaged = f"; {len(self.damaged)} damaged: {next(iter(self.damaged.values()))}" if self.damaged else ""
+        files = "1 tar file" if self.shards == 1 else f"{self.shards} tar files"
+        return f"{len(self.labels):,} images in {files} of {self.path}{self.looks()}{skipped}{damaged}"
+
+
+def _shards(path: str) -> list[Path]:
+    """The tars of a path, in natural order."""
+    place = Path(path).expanduser()
+    if place.is_dir():
+        found = [file for file in place.iterdir() if file.name.endswith(".tar") and file.is_file()]
+        packed = [file for file in place.iterdir() if ".tar" in file.name and file.suffix in _PACKED]
+        packed += list(place.glob("*.tgz"))
+    else:
+        names = list(_braces(str(place)))
+        found = [Path(file) for name in names for file in (glob.glob(name) if glob.has_magic(name) else [name])]
+        packed = [file for file in found if file.suffix in _PACKED]
+        missing = [file for file in found if not file.is_file()]
+        if missing:
+            raise DataError(f"shards: there is no file {missing[0]}")
+    if packed:
+        raise DataError(
+            f"shards: {packed[0]} is compressed, so no example can be read without all before it; unpack it to a .tar"
+        )
+    if not found:
+        raise DataError(f"shards: no .tar files in {path}; data.path names a folder of them, or a pattern")
+    return sorted(found, key=lambda file: natural(str(file)))
+
+
+def _braces(pattern: str) -> Iterator[str]:
+    """``{000..002}`` as 000, 001, 002."""
+    found = _RANGE.search(pattern)
+    if found is None:
+        yield pattern
+        return
+    first, last = found.groups()
+    for number in range(int(first), int(last) + 1):
+        yield from _braces(pattern[: found.start()] + str(number).zfill(len(first)) + pattern[found.end() :])
+
+
+def _indexed(file: Path) -> _Shard:
+    """The heads of a tar's members, up to where it is damaged."""
+    shard = _Shard()
+    length, end = file.stat().st_size, 0
+    try:
+        with tarfile.open(file, "r:") as tar:
+            for info in tar:
+                end = info.offset_data + -(-info.size // _BLOCK) * _BLOCK
+                folder, _, name = info.name.rpartition("/")
+                key, dot, ending = name.partition(".")
+                if not info.isfile() or not key or not dot:
+                    continue
+                if info.offset_data + info.size > length:
+                    shard.trouble = f"{file} ends within {info.name}"
+                    break
+                member = Member(file, info.name, info.offset_data, info.size)
+                shard.samples.setdefault(f"{folder}/{key}", {})[ending.lower()] = member
+        # the last member is followed by a block of zeros
+        if not shard.trouble and end + _BLOCK > length:
+            shard.trouble = f"{file} has no end, it was cut short"
+    except (tarfile.TarError, OSError, ValueError) as error:
+        shard.trouble = f"{file} cannot be read to its end: {error}"
+    return shard
+
+
+def _picture(sample: dict[str, Member], image: str | None) -> Member | None:
+    if image is not None:
+        return sample.get(image.lower().removeprefix("."))
+    return next((member for ending, member in sample.items() if Path(f"x.{ending}").suffix in SUFFIXES), None)
+
+
+def _is_picture(member: Member) -> bool:
+    try:
+        with member.open() as file:
+            upright_size(file, str(member))
+    except (UnreadableError, OSError):
+        return False
+    return True
+
+
+def _label(sample: dict[str, Member], label: str) -> int:
+    """The class of an example: the number in a member, or an entry of one that is JSON."""
+    ending, _, entry = label.partition(".")
+    member = sample.get(ending)
+    some = next(iter(sample.values()))
+    if member is None:
+        have = " ".join(f".{one}" for one in sample)
+        raise DataError(f"shards: {some} has no member .{ending} beside it (there are {have}); data.label says which")
+    with member.open() as file:
+        content = file.read()
+    try:
+        value = json.loads(content)[entry] if entry else content.decode("ascii").strip()
+        if isinstance(value, float | bool):
+            raise ValueError("no whole number")
+        return int(value)
+    except (ValueError, KeyError, TypeError) as error:
+        where = f"its entry {entry!r}" if entry else "what it holds"
+        raise DataError(f"shards: {member}: {where} is no class, a whole number ({error})") from None

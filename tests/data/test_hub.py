@@ -1,5 +1,6 @@
 """Sets of the datasets library, made here and read from the disk."""
 
+import pickle
 import sys
 
 import pytest
@@ -64,6 +65,19 @@ def test_sets_on_the_disk(library, table, tmp_path, how):
     assert data[0]["x_0"].shape == torch.Size(SHAPE)
     assert data.describe() == f"6 images of {path}, train, 3x8x8, 4 classes"
     assert hub(path, horizontal_flip=True)[6]["labels"] == -1
+
+
+def test_files_tell_their_split_by_their_names(library, table, tmp_path):
+    (tmp_path / "set" / "data").mkdir(parents=True)
+    table.to_parquet(str(tmp_path / "set" / "data" / "train-00000-of-00001.parquet"))
+    table.select([4, 2]).to_parquet(str(tmp_path / "set" / "data" / "test-00000-of-00001.parquet"))
+    assert tones(hub(tmp_path / "set")) == [10 * n for n in range(6)]
+    assert tones(hub(tmp_path / "set", split="test")) == [40, 20]
+
+
+def test_can_be_handed_to_another_process(library, table, tmp_path):
+    data = hub(saved(library, table, tmp_path, "folder"), label="kind")
+    assert tones(pickle.loads(pickle.dumps(data))) == tones(data)
 
 
 def test_errors_say_what_is_wrong(library, table, tmp_path):

@@ -91,6 +91,34 @@ def test_half_precision_comes_as_float32(tmp_path):
     assert latents(tmp_path / "a.npy")[0]["x_0"].dtype == torch.float32
 
 
+@pytest.mark.parametrize("kind", [">f4", "f8"])
+def test_numbers_of_other_machines_are_the_same(tmp_path, kind):
+    np.save(tmp_path / "a.npy", ROWS.numpy().astype(kind))
+    assert torch.equal(latents(tmp_path / "a.npy")[1]["x_0"], ROWS[1])
+
+
+def test_files_that_are_not_read_are_told(tmp_path):
+    folder = one_a_file(tmp_path / "features")
+    torch.save(ROWS[0], folder / "5.pt")
+    assert "; 1 .npz or .pt or .pth files are not read" in latents(folder).describe()
+    (tmp_path / "other").mkdir()
+    torch.save(ROWS, tmp_path / "other" / "all.pt")
+    with pytest.raises(DataError, match=r"has no files .*; save what all\.pt holds as one of these"):
+        latents(tmp_path / "other")
+
+
+def test_what_holds_no_latents_is_refused(tmp_path):
+    np.save(tmp_path / "empty.npy", np.zeros((0, *SHAPE), np.float32))
+    with pytest.raises(DataError, match=r"is empty, it holds \[0, 4, 4, 6\]"):
+        latents(tmp_path / "empty.npy")
+    np.save(tmp_path / "complex.npy", ROWS.numpy().astype(complex))
+    with pytest.raises(DataError, match="holds complex128, which are no real numbers"):
+        latents(tmp_path / "complex.npy")
+    save_file({"latents": ROWS.clone(), "labels": torch.zeros(5, dtype=torch.bfloat16)}, tmp_path / "a.safetensors")
+    with pytest.raises(DataError, match=r"has 5 labels of type torch\.bfloat16 for 5 latents"):
+        latents(tmp_path / "a.safetensors")
+
+
 def test_errors_say_what_is_wrong(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"has no files \.npy or \.safetensors"):

@@ -106,7 +106,7 @@ def test_what_is_no_picture_is_skipped_and_counted(tmp_path):
     write(tmp_path / "a.tar", members)
     data = shards(tmp_path)
     assert [tone(data[i]) for i in range(len(data))] == [0, 60]
-    assert "3 examples without a readable picture skipped" in data.describe()
+    assert "3 examples that are no whole pictures skipped" in data.describe()
 
 
 def test_a_picture_that_breaks_behind_its_head_is_replaced(tmp_path):
@@ -125,6 +125,29 @@ def test_a_tar_that_was_cut_short_gives_what_it_has(folder):
     data = shards(folder)
     assert 8 < len(data) < 12
     assert f"1 damaged: {file}" in data.describe()
+
+
+@pytest.mark.parametrize(("filler", "said"), [(b"\xff", "is damaged behind"), (b"\0", "goes on behind its end")])
+def test_a_damaged_head_is_told(folder, filler, said):
+    file = folder / "data-01.tar"
+    with tarfile.open(file) as tar:
+        head, before = tar.getmembers()[6].offset, tar.getmembers()[5].name
+    content = file.read_bytes()
+    file.write_bytes(content[:head] + filler * 512 + content[head + 512 :])
+    data = shards(folder, label="cls")
+    assert [tone(data[i]) // 10 for i in range(len(data))] == [0, 1, 2, 3, 4, 5, 8, 9, 10, 11]
+    assert f"1 damaged: {file} {said}" in data.describe()
+    assert before in data.describe()
+
+
+def test_an_example_that_lost_its_class_to_a_cut_is_skipped(folder):
+    file = folder / "data-02.tar"
+    with tarfile.open(file) as tar:
+        head = next(member.offset for member in tar if member.name == "set/010.cls")
+    file.write_bytes(file.read_bytes()[:head])
+    data = shards(folder, label="cls")
+    assert [data[i]["labels"] for i in range(len(data))] == [i % 3 for i in range(10)]
+    assert "1 examples that are no whole pictures skipped; 1 damaged" in data.describe()
 
 
 @pytest.mark.parametrize("ending", ["tar.gz", "tgz"])

@@ -21,7 +21,7 @@ class Hub(Encoded):
     Args:
         path: a folder that ``save_to_disk`` wrote, a .parquet or .arrow file or a folder of them, or the name of a set
             on the hub, which is fetched.
-        split: of the set; of files there is "train" alone.
+        split: of the set; files of a folder tell theirs by their names, and are "train" where these say nothing.
         image: column of the pictures.
         label: column of the classes, whole numbers; None for data without.
         config: of a set on the hub that has several.
@@ -45,17 +45,18 @@ class Hub(Encoded):
     ) -> None:
         size = image_shape(shape, "hub")
         try:
-            self._library: Any = importlib.import_module("datasets")
+            # not kept: readers in processes of their own are handed this set, and a module cannot be
+            library: Any = importlib.import_module("datasets")
         except ImportError:
             raise DataError("hub: this data needs its extra: pip install 'diffusion-zoo[datasets]'") from None
         self.path, self.split, self._column = path, split, image
-        table = self._table(config)
+        table = self._table(library, config)
         kind = self._kind(table, image)
-        if not isinstance(kind, self._library.Image):
+        if not isinstance(kind, library.Image):
             raise DataError(f"hub: column {image!r} of {path} holds {type(kind).__name__}, expected Image")
         # the bytes as they are: this zoo decodes all pictures in one way
-        self._rows = table.cast_column(image, self._library.Image(decode=False))
-        labels, classes = self._labels(table, label)
+        self._rows = table.cast_column(image, library.Image(decode=False))
+        labels, classes = self._labels(library, table, label)
         super().__init__("hub", size, labels, classes, horizontal_flip=horizontal_flip)
 
     def open(self, index: int) -> IO[bytes]:
@@ -70,20 +71,18 @@ class Hub(Encoded):
     def describe(self) -> str:
         return f"{len(self.labels):,} images of {self.path}, {self.split}{self.looks()}"
 
-    def _table(self, config: str | None) -> Any:
+    def _table(self, library: Any, config: str | None) -> Any:
         place = Path(self.path).expanduser()
         try:
             if (place / "state.json").is_file():
-                return self._library.load_from_disk(str(place))
+                return library.load_from_disk(str(place))
             if (place / "dataset_dict.json").is_file():
-                return self._of(self._library.load_from_disk(str(place)))
-            files = sorted(place.iterdir()) if place.is_dir() else [place] if place.is_file() else []
-            tables = [str(file) for file in files if file.suffix in _TABLES]
-            if tables:
-                return self._library.load_dataset(_TABLES[Path(tables[0]).suffix], data_files=tables, split=self.split)
-            if files:
+                return self._of(library.load_from_disk(str(place)))
+            if place.is_file() and place.suffix in _TABLES:
+                return library.load_dataset(_TABLES[place.suffix], data_files=str(place), split=self.split)
+            if place.exists() and not any(file.suffix in _TABLES for file in place.rglob("*")):
                 raise DataError(f"hub: {place} holds no set of datasets, and no files {' or '.join(_TABLES)}")
-            return self._library.load_dataset(self.path, config, split=self.split)
+            return library.load_dataset(str(place) if place.is_dir() else self.path, config, split=self.split)
         except DataError:
             raise
         except Exception as error:  # the library and what it fetches with raise whatever they like
@@ -100,11 +99,11 @@ class Hub(Encoded):
             raise DataError(f"hub: {self.path} has no column {column!r}; it has {', '.join(table.features)}")
         return table.features[column]
 
-    def _labels(self, table: Any, label: str | None) -> tuple[list[int], int | None]:
+    def _labels(self, library: Any, table: Any, label: str | None) -> tuple[list[int], int | None]:
         if label is None:
             return [-1] * len(table), None
         kind = self._kind(table, label)
         values = table[label][:]
         if not all(isinstance(value, int) and not isinstance(value, bool) for value in values):
             raise DataError(f"hub: column {label!r} of {self.path} holds no classes, which are whole numbers")
-        return values, kind.num_classes if isinstance(kind, self._library.ClassLabel) else None
+        return values, kind.num_classes if isinstance(kind, library.ClassLabel) else None

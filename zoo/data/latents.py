@@ -18,6 +18,7 @@ from registry.names import natural
 from zoo.data.base import DataError, Dataset
 
 _ENDINGS = (".npy", ".safetensors")
+_OTHERS = (".npz", ".pt", ".pth")
 _KEY, _LABELS = "latents", "labels"
 
 
@@ -55,6 +56,7 @@ class Latents(Dataset):
         self.folder, self.scale, self.shift = Path(path).expanduser(), scale, shift
         self.shape = _latent_shape(shape)
         self.files = _files(self.folder)
+        self.others = len(_others(self.folder))
         with ThreadPoolExecutor() as pool:
             counts = list(pool.map(self._count, self.files))
         self._ends = list(accumulate(counts))
@@ -83,9 +85,10 @@ class Latents(Dataset):
 
     def describe(self) -> str:
         size = "x".join(str(side) for side in self.shape)
+        others = f"; {self.others} {' or '.join(_OTHERS)} files are not read" if self.others else ""
         files = "1 file" if len(self.files) == 1 else f"{len(self.files):,} files"
         classes = f", {self.classes} classes" if self.classes else ""
-        return f"{len(self):,} latents in {files} of {self.folder}, {size}{classes}"
+        return f"{len(self):,} latents in {files} of {self.folder}, {size}{classes}{others}"
 
     def _count(self, file: Path) -> int:
         """How many latents a file holds; they must be the model's."""
@@ -96,6 +99,8 @@ class Latents(Dataset):
                 f"latents: {file} holds {list(found)}, and the model's shape is {list(self.shape)}; expected latents "
                 "of that shape, or of twice the channels"
             )
+        if not found[0]:
+            raise DataError(f"latents: {file} is empty, it holds {list(found)}; leave it out of the folder")
         return found[0] if len(found) == 4 else 1
 
     def _read_labels(self, place: Path | None, counts: Sequence[int]) -> list[int] | None:
@@ -114,7 +119,8 @@ class Latents(Dataset):
         for file, beside, count in zip(files, self.files, counts, strict=True):
             if not file.is_file():
                 raise DataError(f"latents: {beside} has no labels: there is no {file}")
-            labels += _whole(np.asarray(_mapped(file)).reshape(-1), file, count)
+            mapped = _mapped(file)
+            labels += _whole(mapped.reshape(-1).tolist(), str(mapped.dtype), file, count)
         return labels
 
 
@@ -133,8 +139,15 @@ def _files(place: Path) -> list[Path]:
         raise DataError(f"latents: {place} is neither a folder nor a file {' or '.join(_ENDINGS)}")
     found = [file for file in place.iterdir() if file.suffix in _ENDINGS and not file.name.startswith(".")]
     if not found:
-        raise DataError(f"latents: {place} has no files {' or '.join(_ENDINGS)}")
+        others = _others(place)
+        hint = f"; save what {others[0].name} holds as one of these" if others else ""
+        raise DataError(f"latents: {place} has no files {' or '.join(_ENDINGS)}{hint}")
     return sorted(found, key=lambda file: natural(file.name))
+
+
+def _others(place: Path) -> list[Path]:
+    """Files that may hold latents, and are not read: nothing in them can be had without the rest."""
+    return sorted(file for file in place.iterdir() if file.suffix in _OTHERS) if place.is_dir() else []
 
 
 def _mapped(file: Path) -> np.ndarray[Any, Any]:
@@ -148,7 +161,10 @@ def _mapped(file: Path) -> np.ndarray[Any, Any]:
 
 def _shape_of(file: Path) -> tuple[int, ...]:
     if file.suffix == ".npy":
-        return tuple(map(int, _mapped(file).shape))
+        mapped = _mapped(file)
+        if mapped.dtype.kind not in "fiu":
+            raise DataError(f"latents: {file} holds {mapped.dtype}, which are no real numbers")
+        return tuple(map(int, mapped.shape))
     with _opened(file) as held:
         names = list(held.keys())
         if _KEY not in names:
@@ -159,7 +175,8 @@ def _shape_of(file: Path) -> tuple[int, ...]:
 def _row(file: Path, row: int) -> Tensor:
     if file.suffix == ".npy":
         mapped = _mapped(file)
-        return torch.from_numpy(np.array(mapped[row] if mapped.ndim == 4 else mapped))
+        # numbers of any width and byte order, which torch does not know all of
+        return torch.from_numpy(np.array(mapped[row] if mapped.ndim == 4 else mapped, dtype=np.float32))
     with _opened(file) as held:
         rows = held.get_slice(_KEY)
         found: Tensor = rows[row] if len(rows.get_shape()) == 4 else rows[:]
@@ -173,7 +190,8 @@ def _own_labels(file: Path, count: int) -> list[int] | None:
     with _opened(file) as held:
         if _LABELS not in list(held.keys()):
             return None
-        return _whole(held.get_tensor(_LABELS).reshape(-1).numpy(), file, count)
+        found = held.get_tensor(_LABELS)
+        return _whole(found.reshape(-1).tolist(), str(found.dtype), file, count)
 
 
 def _opened(file: Path) -> Any:
@@ -183,10 +201,10 @@ def _opened(file: Path) -> Any:
         raise DataError(f"latents: {file} cannot be read: {error}") from None
 
 
-def _whole(labels: np.ndarray[Any, Any], file: Path, count: int) -> list[int]:
-    if len(labels) != count or labels.dtype.kind not in "iu":
+def _whole(labels: list[Any], kind: str, file: Path, count: int) -> list[int]:
+    if len(labels) != count or any(type(label) is not int for label in labels):
         raise DataError(
-            f"latents: {file} has {len(labels)} labels of type {labels.dtype} for {count} latents; "
+            f"latents: {file} has {len(labels)} labels of type {kind} for {count} latents; "
             "expected as many whole numbers"
         )
-    return [int(label) for label in labels]
+    return labels

@@ -19,7 +19,7 @@ from zoo.data.encoded import Encoded
 from zoo.data.pictures import SUFFIXES, UnreadableError, image_shape, upright_size
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
-_BLOCK = 512
+_BLOCK, _MEGABYTE = 512, 1 << 20
 _PACKED = (".gz", ".tgz", ".bz2", ".xz", ".zst")
 
 
@@ -91,13 +91,21 @@ class _Shard:
     samples: dict[str, dict[str, Member]] = field(default_factory=dict)
     trouble: str = ""
 
+    def drop_torn(self, ending: str) -> int:
+        """Drop the last example of a damaged tar when it has no member of that ending; 1 if so."""
+        last = next(reversed(self.samples), None)
+        if not self.trouble or last is None or ending in self.samples[last]:
+            return 0
+        del self.samples[last]
+        return 1
+
 
 class Shards(Encoded):
     """Tar files of pictures: members of one name up to its first dot are one example, their endings tell what they are.
 
     Only the heads of members are read at the start, and a picture when it is asked for; nothing is unpacked. Examples
-    without a picture, pictures that are none, and what lies behind a place where a tar is damaged are left out and
-    counted.
+    without a picture, and pictures that are none, are left out and counted. Of a damaged tar what lies before the
+    damage is used, less a last example that lost its class to it.
 
     Args:
         path: a folder of .tar files, one of them, or a pattern: ``data-{000000..000012}.tar``, ``data-*.tar``. Without
@@ -128,12 +136,13 @@ class Shards(Encoded):
         files = _shards(path)
         with ThreadPoolExecutor() as pool:
             shards = list(pool.map(_indexed, files))
+            torn = sum(shard.drop_torn(label.partition(".")[0]) for shard in shards) if label else 0
             samples = [sample for shard in shards for sample in shard.samples.values()]
             chosen = [_picture(sample, image) for sample in samples]
             good = list(pool.map(lambda one: one is not None and _is_picture(one), chosen))
         self.members = [one for one, fits in zip(chosen, good, strict=True) if one is not None and fits]
         labels = [_label(sample, label) if label else -1 for sample, fits in zip(samples, good, strict=True) if fits]
-        self.shards, self.skipped = len(files), len(samples) - len(self.members)
+        self.shards, self.skipped = len(files), torn + len(samples) - len(self.members)
         self.damaged = {str(file): shard.trouble for file, shard in zip(files, shards, strict=True) if shard.trouble}
         if not self.members:
             why = f"; {next(iter(self.damaged.values()))}" if self.damaged else ""
@@ -148,7 +157,7 @@ class Shards(Encoded):
         return str(self.members[index])
 
     def describe(self) -> str:
-        skipped = f"; {self.skipped} examples without a readable picture skipped" if self.skipped else ""
+        skipped = f"; {self.skipped} examples that are no whole pictures skipped" if self.skipped else ""
         damaged = f"; {len(self.damaged)} damaged: {next(iter(self.damaged.values()))}" if self.damaged else ""
         files = "1 tar file" if self.shards == 1 else f"{self.shards} tar files"
         return f"{len(self.labels):,} images in {files} of {self.path}{self.looks()}{skipped}{damaged}"
@@ -191,26 +200,42 @@ def _braces(pattern: str) -> Iterator[str]:
 def _indexed(file: Path) -> _Shard:
     """The heads of a tar's members, up to where it is damaged."""
     shard = _Shard()
-    length, end = file.stat().st_size, 0
+    length, last = file.stat().st_size, ""
     try:
         with tarfile.open(file, "r:") as tar:
             for info in tar:
-                end = info.offset_data + -(-info.size // _BLOCK) * _BLOCK
+                last = info.name
                 folder, _, name = info.name.rpartition("/")
                 key, dot, ending = name.partition(".")
-                if not info.isfile() or not key or not dot:
+                # a sparse file does not stand in the tar as it is
+                if not info.isfile() or info.issparse() or not key or not dot:
                     continue
                 if info.offset_data + info.size > length:
                     shard.trouble = f"{file} ends within {info.name}"
                     break
                 member = Member(file, info.name, info.offset_data, info.size)
                 shard.samples.setdefault(f"{folder}/{key}", {})[ending.lower()] = member
-        # the last member is followed by a block of zeros
-        if not shard.trouble and end + _BLOCK > length:
-            shard.trouble = f"{file} has no end, it was cut short"
+            # where the reader stopped; it takes a damaged head for the end
+            end = tar.offset
+        shard.trouble = shard.trouble or _behind(file, end, last)
     except (tarfile.TarError, OSError, ValueError) as error:
         shard.trouble = f"{file} cannot be read to its end: {error}"
     return shard
+
+
+def _behind(file: Path, end: int, last: str) -> str:
+    """What is wrong with the end of a tar, which is zeros and nothing else; empty for nothing."""
+    with file.open("rb") as held:
+        held.seek(end)
+        first = held.read(_BLOCK)
+        if len(first) < _BLOCK:
+            return f"{file} has no end, it was cut short"
+        if any(first):
+            return f"{file} is damaged behind {last}"
+        while rest := held.read(_MEGABYTE):
+            if rest.count(0) < len(rest):
+                return f"{file} goes on behind its end, which follows {last}: it is damaged, or was joined of several"
+    return ""
 
 
 def _picture(sample: dict[str, Member], image: str | None) -> Member | None:

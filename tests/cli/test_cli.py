@@ -142,7 +142,7 @@ class TestSample:
             (["tiny-mixture", "--out", "x.png"], "samples of shape (2,) are no pictures; save them as 'x.safetensors'"),
             (
                 ["tiny-unet", "--out", "x.png"],
-                "no weights are shipped for 'tiny-unet'; shipped: ddpm-mnist\n"
+                "no weights are shipped for 'tiny-unet'; shipped: ddpm-emoji, ddpm-mnist, timm-unet-emoji\n"
                 "    give a file of weights in its place, or add --random-weights\n",
             ),
             (["tiny-unet", "--random-weights", "--out", "x.png", "--sampler", ""], "unknown sampler ''"),

@@ -6,11 +6,13 @@ import sys
 
 import pytest
 import torch
+from PIL import Image
 from torch.testing import assert_close
 
 import zoo
 from zoo.core.diffusion import Diffusion
 from zoo.objectives import Uniform
+from zoo.training.board import Board
 from zoo.training.chance import Chance
 from zoo.training.noise_levels import ByNoise
 from zoo.training.processes import Processes
@@ -41,6 +43,21 @@ def test_conditions_are_hidden_from_a_share_of_the_examples():
     # four standard deviations of a share of 200
     assert hidden == pytest.approx([0.25, 0.25], abs=0.13)
     assert not torch.equal(*seen), "others at every step"
+
+
+def test_labels_are_hidden_from_a_share_of_the_examples():
+    seen = []
+
+    def network(x, t, labels):
+        seen.append(labels)
+        return x * 0
+
+    update = update_of(network, label_dropout=0.25)
+    update.takes_labels = True
+    update.loss({"x_0": torch.randn(N, 1, 2, 2), "labels": torch.ones(N).long()}, Chance(0, 0, N), range(N), ByNoise())
+    # four standard deviations of a share of 200
+    assert (seen[0] == -1).float().mean().item() == pytest.approx(0.25, abs=0.13)
+    assert set(seen[0].tolist()) == {-1, 1}
 
 
 def test_there_must_be_conditions_to_hide():
@@ -79,6 +96,25 @@ def test_tensorboard_shows_the_log_and_the_samples(run):
     ]
     assert [one.step for one in shown.Images("samples")] == [10, 12, 20]
     assert any(tag.startswith("loss_at_log_snr/") for tag in shown.Tags()["scalars"])
+
+
+def test_tensorboard_forgets_what_a_killed_run_drew_after_its_state(tmp_path):
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    picture = tmp_path / "picture.png"
+    Image.new("RGB", (2, 2)).save(picture)
+    killed = Board(tmp_path)
+    for step in (4, 6, 8):
+        killed.write({"step": step, "loss": 1.0})
+        killed.picture("samples", step, picture)
+    again = Board(tmp_path)
+    again.begin(6)
+    # later than 8, as when it logs less often
+    again.write({"step": 10, "loss": 1.0})
+    again.picture("samples", 10, picture)
+    shown = events.EventAccumulator(str(tmp_path / "tensorboard"))
+    shown.Reload()
+    assert [one.step for one in shown.Scalars("loss")] == [4, 6, 10]
+    assert [one.step for one in shown.Images("samples")] == [4, 6, 10]
 
 
 def test_without_tensorboard_it_is_asked_for(run, tmp_path, monkeypatch):

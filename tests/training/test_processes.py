@@ -14,9 +14,13 @@ from torch.testing import assert_close
 
 import zoo
 from zoo.core.device import DeviceError
-from zoo.training import train
-from zoo.training.processes import LaunchError, join
+from zoo.core.diffusion import Diffusion
+from zoo.objectives import Uniform
+from zoo.training import plan, train
+from zoo.training.processes import LaunchError, Processes, join
 from zoo.training.progress import Stepped
+from zoo.training.settings import Settings
+from zoo.training.update import Update
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -135,10 +139,79 @@ def test_ctrl_c_stops_all_of_them_at_one_step(config, tmp_path):
     assert state["taken"] == [16 * state["step"]]
 
 
-def test_each_of_several_takes_its_own_device(monkeypatch):
+@pytest.mark.slow
+def test_one_of_two_is_killed_and_the_other_says_what_is_safe(config, tmp_path):
+    out = tmp_path / "run"
+    started = launch(config, out, "training.steps=100000", "training.save_every=5", start_new_session=True)
+    wait_for(lambda: (out / "resume/latest").exists())
+    children = Path(f"/proc/{started.pid}/task/{started.pid}/children")
+    if not children.exists():
+        os.killpg(started.pid, signal.SIGKILL)
+        started.communicate(timeout=60)
+        pytest.skip("this system does not tell the children of a process")
+    second = next(
+        pid for pid in children.read_text().split() if b"\0RANK=1\0" in Path(f"/proc/{pid}/environ").read_bytes()
+    )
+    os.kill(int(second), signal.SIGKILL)
+    _, told = started.communicate(timeout=120)
+    assert "error: another process has ended" in told
+    assert "is intact: start all of them again" in told
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("cuda:1", "each of several processes takes its own"),
+        ("gpu", "device 'gpu' cannot be used"),
+        ("cuda", "process 2 on this machine, whose GPUs number 1"),
+        (None, "process 2 on this machine, whose GPUs number 1"),
+    ],
+)
+def test_each_of_several_takes_its_own_device(monkeypatch, device, message):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(DeviceError, match="each of several processes takes its own"):
-        join("cuda:1")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(DeviceError, match=message):
+        join(device)
+
+
+class Pair(Processes):
+    """Two processes, as the first of them sees it; of the second nothing is known but a flag."""
+
+    count = 2
+
+    def __init__(self, flag=False):
+        super().__init__(torch.device("cpu"))
+        self.flag = flag
+
+    def any(self, flag):
+        return flag or self.flag
+
+    def joined(self, model, *, idle):
+        self.idle = idle
+        return model
+
+
+@pytest.mark.parametrize("theirs", [False, True])
+def test_joining_leaves_the_statistics_of_batches_alone(theirs):
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 1, 3, padding=1), torch.nn.BatchNorm2d(1))
+    model = Diffusion.wrap(lambda x, t: network(x))
+    model.denoiser.network = network
+    pair = Pair(theirs)
+    optimizer = torch.optim.SGD(network.parameters())
+    update = Update(model, (), Uniform(), optimizer, Settings(batch_size=4), pair, takes_labels=False)
+    update(0, [{"x_0": torch.randn(4, 1, 4, 4)}])
+    assert network[1].num_batches_tracked == 1
+    assert pair.idle == theirs, "what is left out in one process is looked for in all"
+
+
+def test_a_plan_of_two_counts_the_activations_of_one_pass(small, tmp_path, monkeypatch):
+    alone = plan(small, out=tmp_path, device="cpu")
+    monkeypatch.setattr("zoo.training.loop.join", lambda device: Pair())
+    two = plan(small, out=tmp_path, device="cpu")
+    assert two.activations == alone.activations
+    assert two.per_step == 2 * alone.per_step
 
 
 @pytest.mark.parametrize(
@@ -147,13 +220,15 @@ def test_each_of_several_takes_its_own_device(monkeypatch):
         ("WORLD_SIZE", "many", "must be the number of processes"),
         ("ACCELERATE_USE_FSDP", "true", "launch without it"),
         ("ACCELERATE_MIXED_PRECISION", "fp16", "training.precision=bf16"),
+        ("ACCELERATE_DYNAMO_BACKEND", "INDUCTOR", "training.compile=true"),
     ],
 )
 def test_launches_that_are_not_meant_are_refused(monkeypatch, name, value, message):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setenv(name, value)
-    with pytest.raises(LaunchError, match=message):
-        join("cpu")
+    for count in ("2", "1"):
+        monkeypatch.setenv("WORLD_SIZE", count)
+        monkeypatch.setenv(name, value)
+        with pytest.raises(LaunchError, match=message):
+            join("cpu")
 
 
 def test_without_accelerate_it_is_asked_for(monkeypatch):

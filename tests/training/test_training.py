@@ -93,6 +93,37 @@ def test_a_stopped_run_goes_on_as_if_it_had_not(run, whole, tmp_path, small, sto
         assert (parts.parent / name).read_bytes() == (whole[0].parent / name).read_bytes()
 
 
+def changed_state(run, small, out, change):
+    """A run that stopped after its 13th step, whose state of the 12th was then changed."""
+    steps = events(small, out=out, device="cpu")
+    for event in steps:
+        if isinstance(event, Stepped) and event.step == 13:
+            steps.close()
+    path = out / "resume" / "step-000012" / "state.pt"
+    state = torch.load(path, weights_only=True)
+    change(state)
+    torch.save(state, path)
+    return run(out.name)
+
+
+def test_a_state_from_before_positions_were_kept_goes_on(run, whole, tmp_path, small):
+    model = changed_state(run, small, tmp_path / "old", lambda state: state.pop("taken"))
+    assert losses_of(model) == losses_of(whole[0])
+
+
+def test_data_in_other_groups_begins_anew(run, whole, tmp_path, small):
+    model = changed_state(run, small, tmp_path / "regrouped", lambda state: state.update(taken=[32, 64]))
+    assert losses_of(model)[:6] == losses_of(whole[0])[:6]
+    assert losses_of(model)[6:] != losses_of(whole[0])[6:], "from the first example on"
+    state = torch.load(model.parent / "resume" / "step-000020" / "state.pt", weights_only=True)
+    assert state["taken"] == [8 * 8]
+
+
+def test_only_the_average_is_drawn_where_nothing_else_is_asked_for(run):
+    model = run(steps=4, sample_every=4, sample_raw=False)
+    assert [path.name for path in model.parent.glob("samples-*")] == ["samples-000004.png"]
+
+
 def test_workers_bring_the_same_data(run):
     assert losses_of(run(steps=4, schedule="constant", num_workers=2)) == losses_of(
         run("alone", steps=4, schedule="constant")

@@ -72,7 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fail(error.format_message(), hint=f"try '{usage} --help'" if isinstance(error, click.UsageError) else "")
         code = 2
     except (click.Abort, KeyboardInterrupt):
-        fail("stopped")
+        # of several processes that a launch command started, one says so
+        if os.environ.get("RANK", "0") == "0":
+            fail("stopped")
         code = 130
     except Exception as error:
         if "--traceback" in given:

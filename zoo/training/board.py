@@ -26,12 +26,17 @@ class Board:
     def __init__(self, path: Path) -> None:
         self._folder = path / "tensorboard"
         self._writer: Any = None
+        self._begun = 0
         try:
             self._writers = importlib.import_module("torch.utils.tensorboard")
         except ImportError:
             raise TrainingError(
                 "training.tensorboard needs its extra: pip install 'diffusion-zoo[tensorboard]'"
             ) from None
+
+    def begin(self, step: int) -> None:
+        """Go on after a step: what a killed run showed of later ones is cut off when there is something to show."""
+        self._begun = step
 
     def write(self, line: Mapping[str, Any]) -> None:
         """Show a line of the log, each number as a curve and a mapping as a group of them.
@@ -43,19 +48,19 @@ class Board:
         for name, value in line.items():
             if isinstance(value, Mapping):
                 for key, one in value.items():
-                    self._at(step).add_scalar(f"{name}/{key}", one, step)
+                    self._open().add_scalar(f"{name}/{key}", one, step)
             elif name != "step":
-                self._at(step).add_scalar(name, value, step)
-        self._at(step).flush()
+                self._open().add_scalar(name, value, step)
+        self._open().flush()
 
     def picture(self, name: str, step: int, path: Path) -> None:
         """Show a picture that is on the disk."""
         with Image.open(path) as opened:
             pixels = np.asarray(opened.convert("RGB"))
-        self._at(step).add_image(name, pixels, step, dataformats="HWC")
+        self._open().add_image(name, pixels, step, dataformats="HWC")
+        self._open().flush()
 
-    def _at(self, step: int) -> Any:
+    def _open(self) -> Any:
         if self._writer is None:
-            # curves that a killed run drew further than its last state are cut off here
-            self._writer = self._writers.SummaryWriter(str(self._folder), purge_step=step)
+            self._writer = self._writers.SummaryWriter(str(self._folder), purge_step=self._begun + 1)
         return self._writer

@@ -12,7 +12,7 @@ import torch
 from zoo import config as configs
 from zoo.core.device import DeviceError
 from zoo.training.interrupt import deferred
-from zoo.training.processes import join
+from zoo.training.processes import join, parted
 from zoo.training.progress import Event, Saved, Started, Stepped
 from zoo.training.run import Run
 from zoo.training.run_folder import RunFolder
@@ -76,14 +76,27 @@ def events(
         yield Started(
             run.step, run.settings.steps, run.data.describe(), run.parameters, run.trained, str(run.processes), run.left
         )
-        for event in run.events():
-            yield event
-            # the signal may have come to one process a step earlier than to another
-            if isinstance(event, Stepped) and run.processes.any(interrupt.asked):
-                run.save()
-                if run.processes.first:
-                    yield Saved(run.step, run.folder.model)
-                raise KeyboardInterrupt
+        stopped = False
+        try:
+            for event in run.events():
+                yield event
+                # the signal may have come to one process a step earlier than to another
+                if isinstance(event, Stepped) and run.processes.any(interrupt.asked):
+                    run.save()
+                    stopped = True
+                    break
+        except BaseException as error:
+            run.processes.abandon()
+            if isinstance(error, RuntimeError) and run.processes.count > 1 and parted(error):
+                raise TrainingError(
+                    f"another process has ended, and may have said why; {run.folder.what_is_safe()}: start all of "
+                    "them again by the same command"
+                ) from error
+            raise
+        if stopped:
+            if run.processes.first:
+                yield Saved(run.step, run.folder.model)
+            raise KeyboardInterrupt
 
 
 def prepared(

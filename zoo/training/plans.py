@@ -106,11 +106,14 @@ def plan(
         ConfigError, DataError, ResumeError, StartError, TrainingError: as :func:`train`.
     """
     run = prepared(source, out=out, overrides=overrides, command_line=command_line, device=device)
-    state = run.folder.look(run.tree, run.device, resume=resume)
+    state = run.folder.look(run.tree, resume=resume)
     if state is None:
         run.initialize()
     settings = run.settings
     feed = batches(run.data, run.order(), settings.num_workers)
+    if run.processes.count > 1:
+        # joining them takes a pass that is no part of an update
+        run.update(0, [next(feed)])
     with _kept(run.model.parameters()) as activations:
         run.update(0, [next(feed)])
     seconds = []

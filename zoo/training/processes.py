@@ -97,6 +97,9 @@ class Processes:
     def wait(self) -> None:
         """Wait until all are here."""
 
+    def abandon(self) -> None:
+        """Leave without the others, of whom some may never come."""
+
 
 class Joined(Processes):
     """This process among others, each with a device of its own.
@@ -117,7 +120,10 @@ class Joined(Processes):
 
         # of a kernel of one pixel both layouts are the same, and torch takes them for different ones
         warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
-        self._accelerator.ddp_handler = DistributedDataParallelKwargs(find_unused_parameters=idle)
+        # views: gradients that travel need no memory of their own
+        self._accelerator.ddp_handler = DistributedDataParallelKwargs(
+            find_unused_parameters=idle, gradient_as_bucket_view=True
+        )
         prepared: nn.Module = self._accelerator.prepare_model(model)
         return prepared
 
@@ -132,6 +138,10 @@ class Joined(Processes):
     def wait(self) -> None:
         self._accelerator.wait_for_everyone()
 
+    def abandon(self) -> None:
+        # to take leave would be to wait for them
+        atexit.unregister(_leave)
+
 
 def join(device: torch.device | str | None) -> Processes:
     """The processes of this launch, or this one alone.
@@ -141,14 +151,14 @@ def join(device: torch.device | str | None) -> Processes:
             takes its own GPU, unless this is "cpu".
 
     Raises:
-        DeviceError: this machine does not have the device.
-        LaunchError: there are several processes and accelerate is missing, or they were launched for something that is
-            not trained here.
+        DeviceError: this machine does not have the device, or fewer GPUs than processes.
+        LaunchError: there are several processes and accelerate is missing, or the launch command asks for what is not
+            done here.
     """
+    _check_asked()
     if launched() == 1:
         return Processes(usable(device))
-    if device is not None and torch.device(device).index is not None:
-        raise DeviceError(f"device {str(device)!r}: each of several processes takes its own; say cpu or cuda")
+    own = _own(device)
     try:
         from accelerate import Accelerator
         from accelerate.utils import DistributedType, InitProcessGroupKwargs
@@ -156,19 +166,8 @@ def join(device: torch.device | str | None) -> Processes:
         raise LaunchError(
             f"{launched()} processes were launched, and accelerate joins them: pip install 'diffusion-zoo[train]'"
         ) from None
-    for name, what in (("FSDP", "FSDP"), ("DEEPSPEED", "DeepSpeed"), ("MEGATRON_LM", "Megatron-LM")):
-        if os.environ.get(f"ACCELERATE_USE_{name}", "false").lower() == "true":
-            raise LaunchError(
-                f"{what} deals a model out to the processes, and here each holds all of it: launch without it"
-            )
-    if os.environ.get("ACCELERATE_MIXED_PRECISION", "no") != "no":
-        raise LaunchError(
-            "the launch command asks for mixed precision, which the config says here: training.precision=bf16; "
-            "launch with --mixed_precision no"
-        )
-    usable(device)
     accelerator = Accelerator(
-        cpu=device is not None and torch.device(device).type == "cpu",
+        cpu=own.type == "cpu",
         mixed_precision="no",
         kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
     )
@@ -179,6 +178,47 @@ def join(device: torch.device | str | None) -> Processes:
         )
     atexit.register(_leave)
     return Joined(accelerator)
+
+
+def parted(error: RuntimeError) -> bool:
+    """Whether an error says that another process can be reached no more."""
+    # of processes on CPUs torch tells by the text alone
+    return isinstance(error, torch.distributed.DistError) or "gloo/transport" in str(error)
+
+
+def _check_asked() -> None:
+    """Refuse what a launch command asks for and nothing here would do, be it of one process or of several."""
+    for name, what in (("FSDP", "FSDP"), ("DEEPSPEED", "DeepSpeed"), ("MEGATRON_LM", "Megatron-LM")):
+        if os.environ.get(f"ACCELERATE_USE_{name}", "false").lower() == "true":
+            raise LaunchError(
+                f"{what} deals a model out to the processes, and here each holds all of it: launch without it"
+            )
+    if os.environ.get("ACCELERATE_MIXED_PRECISION", "no") != "no":
+        raise LaunchError(
+            "the launch command asks for mixed precision, which the config says here: training.precision=bf16; "
+            "launch with --mixed_precision no"
+        )
+    if os.environ.get("ACCELERATE_DYNAMO_BACKEND", "no").lower() != "no":
+        raise LaunchError(
+            "the launch command asks for compiled kernels, which the config says here: training.compile=true; "
+            "launch with --dynamo_backend no"
+        )
+
+
+def _own(device: torch.device | str | None) -> torch.device:
+    """The device of this one among several processes, without a tensor on any other."""
+    if ":" in str(device):
+        raise DeviceError(f"device {str(device)!r}: each of several processes takes its own; say cpu or cuda")
+    name = str(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if name != "cuda":
+        return usable(name)
+    number, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if number >= there:
+        raise DeviceError(
+            f"this is process {number + 1} on this machine, whose GPUs number {there}: launch as many as there are "
+            "GPUs, or train on the cpu"
+        )
+    return usable(torch.device(name, number))
 
 
 def _leave() -> None:

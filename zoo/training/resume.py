@@ -68,8 +68,8 @@ class ResumeFolder:
             if other.is_dir() and other != folder:
                 shutil.rmtree(other, ignore_errors=True)
 
-    def read(self, device: torch.device | str = "cpu") -> dict[str, Any] | None:
-        """The state to go on from, None when there is none.
+    def read(self) -> dict[str, Any] | None:
+        """The state to go on from, its tensors on the CPU; None when there is none.
 
         Raises:
             ResumeError: it is announced but cannot be read.
@@ -79,7 +79,8 @@ class ResumeFolder:
             return None
         file = self.path / name / _STATE
         try:
-            state: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
+            # not where the model is: optimizers count steps on the CPU, and a GPU would hold all of it twice
+            state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # whatever a damaged archive makes torch and pickle raise
             raise ResumeError(
                 f"{file} cannot be read ({type(error).__name__}); "

@@ -132,7 +132,7 @@ class Run:
             CheckpointError: the weights to begin with cannot be read.
             StartError: they do not fit.
         """
-        state = self.folder.look(self.tree, self.device, resume=resume)
+        state = self.folder.look(self.tree, resume=resume)
         if state is None:
             self.initialize()
         if not self.processes.agree(-1 if state is None else state["step"]):
@@ -142,6 +142,8 @@ class Run:
         self.processes.wait()
         if self.processes.first:
             self.folder.begin(self.tree, 0 if state is None else state["step"])
+        if self.board is not None:
+            self.board.begin(0 if state is None else state["step"])
         if state is None:
             return
         self.model.load_state_dict(state["model"])

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from zoo import checkpoint, images, plots
@@ -45,23 +44,22 @@ class RunFolder:
         self._log, self._config = path / "log.jsonl", path / "config.yaml"
         self._resume = ResumeFolder(path / "resume")
 
-    def look(self, tree: Mapping[str, Any], device: torch.device, *, resume: bool) -> dict[str, Any] | None:
+    def look(self, tree: Mapping[str, Any], *, resume: bool) -> dict[str, Any] | None:
         """What a run here would go on from; nothing is written.
 
         Args:
             tree: the resolved config of the run.
-            device: where the tensors of the state go.
             resume: whether a run that is there may be continued.
 
         Returns:
-            The state to go on from; None for a fresh start.
+            The state to go on from, its tensors on the CPU; None for a fresh start.
 
         Raises:
             ResumeError: the folder holds a run that may not, or cannot, be continued.
         """
         if self._config.exists():
             self._same_model(tree)
-        state = self._resume.read(device)
+        state = self._resume.read()
         if state is not None and not resume:
             raise ResumeError(
                 f"{self.path} holds a run at step {state['step']}: continue it, or train into another folder"

@@ -151,11 +151,16 @@ class Update:
 
     def _join(self, step: int, batch: dict[str, Tensor], chance: Chance) -> None:
         """Join the model of this process to the others', when a pass has told which parameters take part in one."""
+        buffers = [buffer.clone() for buffer in self.model.buffers()]
         with self._seeded(step):
             self.loss(batch, chance, range(self.settings.batch_size), ByNoise()).backward()  # type: ignore[no-untyped-call]
         idle = any(parameter.requires_grad and parameter.grad is None for parameter in self.model.parameters())
         self.model.zero_grad()
-        self._joined, self._alone = self.processes.joined(self.model, idle=idle), False
+        # this pass is no part of the run: statistics of batches are not to count it
+        for buffer, before in zip(self.model.buffers(), buffers, strict=True):
+            buffer.copy_(before)
+        # what a pass leaves out may depend on its examples
+        self._joined, self._alone = self.processes.joined(self.model, idle=self.processes.any(idle)), False
 
     def _seeded(self, step: int) -> AbstractContextManager[None]:
         """Torch's global generators, which dropout draws from: of this step, and of this process."""

@@ -56,7 +56,8 @@ def test_the_sliced_distance_of_two_points_is_that_of_their_projections():
     # the mean of 25 cos^2 over directions is 12.5; 4000 of them leave a few percent
     assert sliced_wasserstein(a, b, directions=4000) == pytest.approx(12.5**0.5, rel=0.05)
     shuffled = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
-    assert sliced_wasserstein(shuffled, shuffled.flip(0)) == 0
+    # the products of another row may be summed in another order
+    assert sliced_wasserstein(shuffled, shuffled.flip(0)) < 1e-15
     with pytest.raises(zoo.core.errors.ShapeError, match="one shape"):
         sliced_wasserstein(a, a[:0])
 

@@ -14,6 +14,7 @@ from zoo.cli.output import colour, fail
 from zoo.cli.verbs import Verbs
 
 _VERBS = {
+    "average": "Average the weights of a run over another width, after training.",
     "bench": "Compare samplers: time, error and quality, from the same noise.",
     "check": "Say what is wrong with a config or a file of weights.",
     "compare": "Two networks side by side: where they part, and by how much.",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from zoo.cli.model_argument import check_out, complete
+from zoo.cli.model_argument import check_new_model, check_out, complete
 from zoo.cli.output import as_json, note
 
 if TYPE_CHECKING:
@@ -55,11 +55,10 @@ def command(
         raise click.UsageError(f"--to {to} writes a new folder: --out names one, and --force replaces none")
     if to is None and overrides:
         raise click.UsageError(f"{overrides[0]!r}: overrides go with --to; a foreign config is given by --config")
-    if to is None and out.suffix != ".safetensors":
-        raise click.UsageError(f"--out: {out.name!r} is no .safetensors file")
-    if to is None and out.exists() and not force:
-        raise click.UsageError(f"--out: {str(out)!r} exists; --force replaces it")
-    check_out(out)
+    if to is None:
+        check_new_model(out, force=force)
+    else:
+        check_out(out)
     import torch
 
     from zoo import checkpoint, exporting, loading

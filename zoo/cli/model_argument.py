@@ -86,6 +86,15 @@ def check_out(out: Path) -> None:
         raise click.UsageError(f"--out: nothing can be written into the folder {str(out.parent)!r}")
 
 
+def check_new_model(out: Path, *, force: bool) -> None:
+    """Refuse a file that is not for a model, is there already, or cannot be written."""
+    if out.suffix != ".safetensors":
+        raise click.UsageError(f"--out: {out.name!r} is no .safetensors file")
+    if out.exists() and not force:
+        raise click.UsageError(f"--out: {str(out)!r} exists; --force replaces it")
+    check_out(out)
+
+
 def shape_of(text: str | None) -> tuple[int, ...] | None:
     """``3,32,32`` as numbers."""
     if text is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from os import PathLike
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -51,29 +52,53 @@ def synthesize(run: str | PathLike[str], sigma_rel: float, *, step: int | None =
         A model in eval mode; its buffers are those of the last snapshot up to ``step``.
 
     Raises:
-        SnapshotError: there are no snapshots, or none up to ``step``.
+        SnapshotError: there are no snapshots, none up to ``step``, or none from it on.
         ArgumentValueError: the width is out of range.
         CheckpointError: a snapshot cannot be read.
     """
-    gamma = exponent(sigma_rel)
-    found = []
-    for path in sorted((Path(run) / FOLDER).glob("step-*.safetensors")):
-        metadata = checkpoint.read_header(path).metadata
-        found.append((int(metadata["zoo.step"]), exponent(float(metadata[_NOTE])), path))
-    last = max((at for at, _, _ in found), default=0)
-    used = [one for one in found if step is None or one[0] <= step]
-    if not used:
-        which = "no snapshots of averages" if not found else f"no snapshot up to step {step}"
-        raise SnapshotError(f"{Path(run) / FOLDER} holds {which}: train with training.ema_profiles=[0.05, 0.1]")
-    if step is not None and step > last:
-        raise SnapshotError(f"step {step} is after the last snapshot of {Path(run) / FOLDER}, at step {last}")
-    end = last if step is None else step
-    factors = mix([(float(at), width) for at, width, _ in used], (float(end), gamma))
-    model = load_model(used[-1][2])
+    gamma, end = exponent(sigma_rel), last_step(run, step)
+    used = [one for one in _snapshots(run) if one.step <= end]
+    factors = mix([(float(one.step), one.gamma) for one in used], (float(end), gamma))
+    model = load_model(used[-1].path)
     sums = [torch.zeros_like(parameter, dtype=torch.float64) for parameter in model.parameters()]
-    for factor, (_, _, path) in zip(factors.tolist(), used, strict=True):
-        for total, parameter in zip(sums, load_model(path).parameters(), strict=True):
+    for factor, one in zip(factors.tolist(), used, strict=True):
+        for total, parameter in zip(sums, load_model(one.path).parameters(), strict=True):
             total.add_(parameter, alpha=factor)
     for parameter, total in zip(model.parameters(), sums, strict=True):
         parameter.copy_(total)
     return model
+
+
+def last_step(run: str | PathLike[str], step: int | None = None) -> int:
+    """The step at which an average ends: ``step`` where that can be, or that of the last snapshot.
+
+    Raises:
+        SnapshotError: there are no snapshots, none up to ``step``, or none from it on.
+        CheckpointError: a snapshot cannot be read.
+    """
+    steps = [one.step for one in _snapshots(run)]
+    if not steps or (step is not None and step < min(steps)):
+        which = "no snapshots of averages" if not steps else f"no snapshot up to step {step}"
+        raise SnapshotError(f"{Path(run) / FOLDER} holds {which}: train with training.ema_profiles=[0.05, 0.1]")
+    if step is not None and step > max(steps):
+        raise SnapshotError(f"step {step} is after the last snapshot of {Path(run) / FOLDER}, at step {max(steps)}")
+    return max(steps) if step is None else step
+
+
+class _Snapshot(NamedTuple):
+    """What the name and the header of a snapshot tell."""
+
+    step: int
+    gamma: float
+    path: Path
+
+
+def _snapshots(run: str | PathLike[str]) -> list[_Snapshot]:
+    """Those of a run, by step and profile."""
+    found = []
+    for path in sorted((Path(run) / FOLDER).glob("step-*.safetensors")):
+        metadata = checkpoint.read_header(path).metadata
+        if _NOTE not in metadata:
+            raise SnapshotError(f"{path} is no snapshot of an average: take it out of {path.parent}")
+        found.append(_Snapshot(int(metadata["zoo.step"]), exponent(float(metadata[_NOTE])), path))
+    return found

@@ -24,7 +24,7 @@ class Settings:
         clip_norm: what the norm of the whole gradient is cut to; None leaves it.
         ema_decay: of the running average of the weights, reached gradually; 0 keeps no memory.
         ema_profiles: widths sigma_rel of power-function averages beside that one, such as [0.05, 0.1]; each is kept as
-            a snapshot every ``save_every`` steps, of which ``zoo.training.synthesize`` makes any other width.
+            a snapshot every ``save_every`` steps, of which ``zoo average`` makes any other width.
         label_dropout: share of the labels that are hidden, so that classifier-free guidance has its "no class".
         condition_dropout: share of the examples whose conditions are hidden, all of them and labels, too: as nulls,
             which is what guidance asks without. Lengths and the small picture of an upsampler stay.

@@ -97,7 +97,7 @@ def test_labels_and_seeds_of_numpy_are_taken() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.bool, torch.int32])
 def test_no_class_is_minus_one_whatever_holds_the_labels(dtype: torch.dtype) -> None:
-    assert null_of("labels", torch.ones(2, dtype=dtype)).tolist() == [-1, -1]
+    assert null_of(torch.ones(2, dtype=dtype)).tolist() == [-1, -1]
 
 
 def test_vp_without_noise_is_clean_at_beta_min_zero() -> None:

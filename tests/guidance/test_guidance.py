@@ -212,6 +212,8 @@ def test_autoguidance_reads_the_weak_model_from_a_file(tmp_path):
     "spec",
     [
         {"name": "cfg", "rescale": 1.5},
+        {"name": "cfg", "hides": ["lengths"]},
+        {"name": "cfg", "hides": []},
         {"name": "cfg-pp", "scale": 2.0},
         {"name": "interval", "low": 3.0, "high": 1.0},
         {"name": "classifier", "model": "nowhere.pt", "scale": float("nan")},
@@ -236,3 +238,19 @@ def test_what_is_enlarged_is_enlarged_on_both_sides(x_t):
     assert torch.equal(seen[0], torch.ones(10, 1))
     with pytest.raises(ConditionError, match="needs a condition"):
         model.bind(guidance=CFG(scale=2.0), low_res=low_res)(x_t, AT)
+
+
+@pytest.mark.parametrize("batched", [True, False])
+def test_guidance_by_the_picture_that_is_enlarged(x_t, batched):
+    """out = u + scale (c - u), where u knows the class and not the picture."""
+
+    def upsampler(x, t, labels=None, low_res=None):
+        return x + low_res * (1 + labels[:, None])
+
+    model = zoo.Diffusion.wrap(upsampler, shape=(2,), parameterization="v")
+    low_res = torch.full((5, 1), 2.0, dtype=torch.float64)
+    guidance = CFG(scale=3.0, hides=("low_res",), batched=batched)
+    out = model.bind(guidance=guidance, labels=LABELS, low_res=low_res).output(x_t, AT)
+    torch.testing.assert_close(out, x_t + 3.0 * 2.0 * (1 + LABELS[:, None]), rtol=0, atol=1e-12)
+    with pytest.raises(ConditionError, match="guidance hides 'low_res', which is not among the conditions: labels"):
+        model.bind(guidance=guidance, labels=LABELS)(x_t, AT)

@@ -60,6 +60,27 @@ def test_labels_are_hidden_from_a_share_of_the_examples():
     assert set(seen[0].tolist()) == {-1, 1}
 
 
+def test_pictures_to_be_enlarged_are_hidden_from_a_share_of_the_examples():
+    seen = []
+
+    def network(x, t, low_res, labels):
+        seen.append((low_res, labels))
+        return x * 0
+
+    update = update_of(network, low_res_dropout=0.25, label_dropout=0.25)
+    update.takes_labels = True
+    batch = {"x_0": torch.randn(N, 1, 4, 4), "low_res": torch.ones(N, 1, 2, 2), "labels": torch.ones(N).long()}
+    update.loss(batch, Chance(0, 0, N), range(N), ByNoise())
+    pictures, labels = seen[0]
+    assert torch.equal(pictures.amin((1, 2, 3)), pictures.amax((1, 2, 3))), "whole pictures"
+    without = pictures[:, 0, 0, 0] == 0
+    # four standard deviations of a share of 200
+    assert without.float().mean().item() == pytest.approx(0.25, abs=0.13)
+    assert not torch.equal(without, labels == -1), "chances of their own"
+    with pytest.raises(TrainingError, match="brings no small pictures"):
+        update.loss({"x_0": batch["x_0"], "labels": batch["labels"]}, Chance(0, 0, N), range(N), ByNoise())
+
+
 def test_there_must_be_conditions_to_hide():
     update = update_of(lambda x, t: x * 0, condition_dropout=0.25)
     with pytest.raises(TrainingError, match="brings no conditions"):

@@ -43,6 +43,7 @@ def test_a_constant_learning_rate_stays():
         ("ema_decay", 1.0, "training.ema_decay must be 0 to 1, below 1, got 1"),
         ("label_dropout", 1.5, "training.label_dropout must be 0 to 1, got 1.5"),
         ("condition_dropout", -0.1, "training.condition_dropout must be 0 to 1, got -0.1"),
+        ("low_res_dropout", 2.0, "training.low_res_dropout must be 0 to 1, got 2"),
         ("learning_rate", 0.0, "training.learning_rate must be above 0 and finite, got 0"),
         ("clip_norm", -1.0, "training.clip_norm must be above 0 and finite, got -1"),
         ("ema_profiles", (0.1, 0.3), "training.ema_profiles must be above 0 and below 0.289, got 0.3"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
@@ -18,7 +18,11 @@ from zoo.core.sampler import Denoise
 Network = Callable[..., Tensor]
 
 UNGUIDED = ("lengths", "low_res", "self_cond")
-"""Conditions that guidance leaves as they are."""
+"""Conditions that guidance leaves as they are: ``lengths`` say what part of a row is real, ``self_cond`` is the
+network's own, and ``low_res`` is what an upsampler enlarges. A guidance may be told to hide that one."""
+
+Hides: TypeAlias = tuple[str, ...] | None
+"""Names of the conditions that guidance goes without; None for all that are not :data:`UNGUIDED`."""
 
 
 class ConditionError(ZooError, ValueError):
@@ -62,26 +66,39 @@ class Bound:
         self._labels = [float(parameterization.c_noise(point.t, point)) for point in points]
         self._kind: tuple[object, ...] = ()
         self._told: dict[float, Tensor] = {}
-        self._prepared: dict[str, Prepared] = {}
-        self._null: dict[str, Any] | None = None
-        self._doubled: dict[str, Any] | None = None
+        self._prepared: dict[tuple[str, Hides], Prepared] = {}
+        self._nulls: dict[Hides, dict[str, Tensor]] = {}
+        self._doubled: dict[Hides, dict[str, Tensor]] = {}
 
     def __call__(self, x_t: Tensor, at: GridPoint, /) -> Prediction:
         return self.predict(self.output(x_t, at), x_t, at)
 
     def output(self, x_t: Tensor, at: GridPoint) -> Tensor:
         """The raw output for x_t: (B, C, ...) under the conditions."""
-        return self._run(x_t, at, "given", self.cond)
+        return self._run(x_t, at, ("given", None), self.cond)
 
-    def pair(self, x_t: Tensor, at: GridPoint, *, batched: bool = True) -> tuple[Tensor, Tensor]:
-        """The raw outputs with and without the conditions, in one forward of the doubled batch or in two."""
-        if self._null is None:
-            self._null = {name: null_of(name, one) for name, one in self._tensors().items()}
+    def pair(self, x_t: Tensor, at: GridPoint, *, batched: bool = True, hides: Hides = None) -> tuple[Tensor, Tensor]:
+        """The raw outputs with and without conditions, in one forward of the doubled batch or in two.
+
+        Args:
+            x_t: (B, C, ...).
+            at: where it is.
+            batched: one forward.
+            hides: names of those that the second output goes without; None for all that are not :data:`UNGUIDED`.
+
+        Raises:
+            ConditionError: there is nothing of that to hide.
+        """
+        if hides not in self._nulls:
+            self._nulls[hides] = self._null(hides)
+        null = self._nulls[hides]
         if not batched:
-            return self.output(x_t, at), self._run(x_t, at, "null", {**self.cond, **self._null})
-        if self._doubled is None:
-            self._doubled = {name: torch.cat([self.cond[name], null]) for name, null in self._null.items()}
-        out = self._run(torch.cat([x_t, x_t]), at, "both", {**self.cond, **self._doubled})
+            return self.output(x_t, at), self._run(x_t, at, ("null", hides), {**self.cond, **null})
+        if hides not in self._doubled:
+            self._doubled[hides] = {
+                name: torch.cat([one, null.get(name, one)]) for name, one in self._tensors().items()
+            }
+        out = self._run(torch.cat([x_t, x_t]), at, ("both", hides), {**self.cond, **self._doubled[hides]})
         with_cond, without = out.chunk(2)
         return with_cond, without
 
@@ -106,12 +123,21 @@ class Bound:
         return self.parameterization.predict(out, x_t, at)
 
     def _tensors(self) -> dict[str, Tensor]:
-        tensors = {name: value for name, value in self.cond.items() if isinstance(value, Tensor)}
-        if not set(tensors) - set(UNGUIDED):
-            raise ConditionError("guidance needs a condition to be guided by: pass labels=... (or cond=...)")
-        return tensors
+        return {name: value for name, value in self.cond.items() if isinstance(value, Tensor)}
 
-    def _run(self, x_t: Tensor, at: GridPoint, which: str, cond: Mapping[str, Any]) -> Tensor:
+    def _null(self, hides: Hides) -> dict[str, Tensor]:
+        """The nulls of what is hidden."""
+        tensors = self._tensors()
+        for name in hides or ():
+            if name not in tensors:
+                given = ", ".join(tensors) or "none"
+                raise ConditionError(f"guidance hides {name!r}, which is not among the conditions: {given}")
+        names = [name for name in tensors if name not in UNGUIDED] if hides is None else hides
+        if not names:
+            raise ConditionError("guidance needs a condition to be guided by: pass labels=... (or cond=...)")
+        return {name: null_of(tensors[name]) for name in names}
+
+    def _run(self, x_t: Tensor, at: GridPoint, which: tuple[str, Hides], cond: Mapping[str, Any]) -> Tensor:
         if at.alpha == 0 and not self.parameterization.from_pure_noise:
             raise ConditionError(
                 f"a network that predicts {type(self.parameterization).__name__.lower()} says nothing about x_0 at "
@@ -220,14 +246,8 @@ def ask(
     return out if out.dtype == x_t.dtype else out.to(x_t.dtype)
 
 
-def null_of(name: str, value: Tensor) -> Tensor:
-    """The null of a condition: label -1 for whole numbers, an all-zero row otherwise.
-
-    ``lengths`` say what part of a row is real, ``self_cond`` is the network's own, and ``low_res`` is what an
-    upsampler enlarges: nothing is guided by them, and they stay.
-    """
-    if name in UNGUIDED:
-        return value
+def null_of(value: Tensor) -> Tensor:
+    """The null of a condition: label -1 for whole numbers, an all-zero row otherwise."""
     # int64, since an unsigned type would turn -1 into a class
     return torch.zeros_like(value) if value.is_floating_point() else torch.full_like(value, -1, dtype=torch.int64)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from registry import parameterizations, schedules
-from zoo.core.bound import Bound, ConditionError, Guidance, Network, SelfConditioned, ask, guided, null_of
+from zoo.core.bound import UNGUIDED, Bound, ConditionError, Guidance, Network, SelfConditioned, ask, guided, null_of
 from zoo.core.conditioner import Conditioner
 from zoo.core.errors import ShapeError
 from zoo.core.grid import GridPoint
@@ -334,9 +334,9 @@ def _same_shape(x_0: Tensor, eps: Tensor) -> None:
 
 def _nulled(name: str, value: Any, hide: Tensor) -> Any:
     """A condition with the null in the rows that hide it."""
-    if not isinstance(value, Tensor):
+    if not isinstance(value, Tensor) or name in UNGUIDED:
         return value
-    null = null_of(name, value)
+    null = null_of(value)
     return torch.where(hide.reshape(-1, *[1] * (value.ndim - 1)), null, value.to(null.dtype))
 
 

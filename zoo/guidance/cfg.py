@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from zoo.core.bound import Bound, ConditionError, Guidance, Mixed
+from zoo.core.bound import Bound, ConditionError, Guidance, Hides, Mixed
 from zoo.core.grid import GridPoint
 from zoo.core.parameterization import Prediction
 from zoo.core.sampler import Denoise
@@ -28,16 +28,25 @@ class CFG(Guidance):
             rescale std(c) / std(out) out + (1 - rescale) out (Lin et al. 2024, eq. 15 and 16). Large scales, and
             schedules that end in pure noise, wash out without it; they take 0.7.
         batched: ask for c and u in one forward of the doubled batch; else in two, which need half the memory.
+        hides: names of the conditions that u goes without: ``[low_res]`` follows the picture that is enlarged more
+            closely, if training.low_res_dropout hid it (Brooks et al. 2023, section 3.2.1). None hides all but
+            lengths, low_res and self_cond.
     """
 
     scale: float = 2.0
     channels: int | None = None
     rescale: float = 0.0
     batched: bool = True
+    hides: Hides = None
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.scale):
             raise ValueError(f"scale must be finite, got {self.scale:g}")
+        fixed = {"lengths", "self_cond"}.intersection(self.hides or ())
+        if fixed or self.hides == ():
+            raise ValueError(
+                f"hides names conditions of the data, such as labels or low_res, got {list(self.hides or ())}"
+            )
         if self.channels is not None and self.channels < 1:
             raise ValueError(f"channels must be at least 1, got {self.channels}")
         if not 0 <= self.rescale <= 1:
@@ -54,7 +63,7 @@ class CFG(Guidance):
         refuse_second("cfg", denoise, model)
 
         def mix(x_t: Tensor, at: GridPoint) -> Tensor:
-            c, u = model.pair(x_t, at, batched=self.batched)
+            c, u = model.pair(x_t, at, batched=self.batched, hides=self.hides)
             # A learned variance is a property of the step, not of the class: it stays as it is
             means = c.shape[1] // 2 if model.parameterization.learned_variance else c.shape[1]
             count = means if self.channels is None else self.channels

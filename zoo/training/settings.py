@@ -28,6 +28,8 @@ class Settings:
         label_dropout: share of the labels that are hidden, so that classifier-free guidance has its "no class".
         condition_dropout: share of the examples whose conditions are hidden, all of them and labels, too: as nulls,
             which is what guidance asks without. Lengths and the small picture of an upsampler stay.
+        low_res_dropout: share of the small pictures of an upsampler that are hidden, as grey (0 everywhere), so that
+            it also draws without one, and guidance can be by the picture: ``{name: cfg, hides: [low_res]}``.
         precision: float32, or bf16 in the forward and backward pass (autocast) over float32 weights.
         checkpointing: whether activations inside the network's blocks are made again in the backward pass instead of
             being kept: less memory, about a third more time, the same gradients.
@@ -62,6 +64,7 @@ class Settings:
     ema_profiles: tuple[float, ...] = ()
     label_dropout: float = 0.1
     condition_dropout: float = 0.0
+    low_res_dropout: float = 0.0
     precision: Literal["float32", "bf16"] = "float32"
     checkpointing: bool = False
     compile: bool = False
@@ -86,6 +89,7 @@ class Settings:
         self._within("ema_decay", 0, 1, open_end=True)
         self._within("label_dropout", 0, 1)
         self._within("condition_dropout", 0, 1)
+        self._within("low_res_dropout", 0, 1)
         for width in self.ema_profiles:
             # that of equal shares is the widest there is
             if not 0 < width < 12**-0.5:

@@ -136,6 +136,14 @@ class Update:
         if self.takes_labels:
             hidden = chance.uniform("labels")[mine] < settings.label_dropout
             cond["labels"] = batch["labels"].masked_fill(hidden, -1)
+        if settings.low_res_dropout:
+            if "low_res" not in cond:
+                raise TrainingError(
+                    "training.low_res_dropout: this data brings no small pictures to be enlarged, which "
+                    "data.low_res_factor makes; leave it out"
+                )
+            hidden = chance.uniform("low_res")[mine] < settings.low_res_dropout
+            cond["low_res"] = cond["low_res"].masked_fill(hidden[:, None, None, None], 0.0)
         hide = None
         if settings.condition_dropout:
             _can_be_hidden(cond)

@@ -17,9 +17,10 @@ from zoo.core.sampler import Denoise
 
 Network = Callable[..., Tensor]
 
-UNGUIDED = ("lengths", "low_res", "self_cond")
-"""Conditions that guidance leaves as they are: ``lengths`` say what part of a row is real, ``self_cond`` is the
-network's own, and ``low_res`` is what an upsampler enlarges. A guidance may be told to hide that one."""
+UNGUIDED = ("augment", "lengths", "low_res", "self_cond")
+"""Conditions that guidance leaves as they are: ``augment`` says how a picture was changed, ``lengths`` what part of a
+row is real, ``self_cond`` is the network's own, and ``low_res`` is what an upsampler enlarges. A guidance may be told
+to hide that one."""
 
 Hides: TypeAlias = tuple[str, ...] | None
 """Names of the conditions that guidance goes without; None for all that are not :data:`UNGUIDED`."""

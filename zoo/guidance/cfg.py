@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from zoo.core.bound import Bound, ConditionError, Guidance, Hides, Mixed
+from zoo.core.bound import UNGUIDED, Bound, ConditionError, Guidance, Hides, Mixed
 from zoo.core.grid import GridPoint
 from zoo.core.parameterization import Prediction
 from zoo.core.sampler import Denoise
@@ -30,7 +30,7 @@ class CFG(Guidance):
         batched: ask for c and u in one forward of the doubled batch; else in two, which need half the memory.
         hides: names of the conditions that u goes without: ``[low_res]`` follows the picture that is enlarged more
             closely, if training.low_res_dropout hid it (Brooks et al. 2023, section 3.2.1). None hides all but
-            lengths, low_res and self_cond.
+            augment, lengths, low_res and self_cond.
     """
 
     scale: float = 2.0
@@ -42,7 +42,7 @@ class CFG(Guidance):
     def __post_init__(self) -> None:
         if not math.isfinite(self.scale):
             raise ValueError(f"scale must be finite, got {self.scale:g}")
-        fixed = {"lengths", "self_cond"}.intersection(self.hides or ())
+        fixed = (set(UNGUIDED) - {"low_res"}).intersection(self.hides or ())
         if fixed or self.hides == ():
             raise ValueError(
                 f"hides names conditions of the data, such as labels or low_res, got {list(self.hides or ())}"

@@ -10,6 +10,7 @@ from torch import Tensor
 from zoo.core.noise import seeds
 from zoo.core.objective import Objective
 from zoo.core.schedule import Schedule
+from zoo.training import augment
 from zoo.training.feed import derived_seed
 
 
@@ -36,6 +37,10 @@ class Chance:
     def uniform(self, what: str) -> Tensor:
         """A number in [0, 1) for each place, (places,); those of another ``what`` have nothing to do with them."""
         return torch.rand(self._places, generator=self._generator(what))
+
+    def changes(self, probability: float) -> Tensor:
+        """Changes of the pictures of all places: (places, 8), as :func:`zoo.training.augment.draw`."""
+        return augment.draw(self._places, probability, self._generator("augment"))
 
     def noise(self, places: range, shape: Sequence[int]) -> Tensor:
         """Standard normal noise, (len(places), *shape) float32 on the CPU: the same for every device."""

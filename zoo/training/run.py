@@ -22,6 +22,7 @@ from zoo.core.diffusion import Diffusion
 from zoo.core.objective import Objective
 from zoo.data.base import Dataset
 from zoo.factory import assemble
+from zoo.training import augment
 from zoo.training.board import Board
 from zoo.training.ema import EMA, PowerEMA
 from zoo.training.feed import Order, batches, derived_seed
@@ -48,7 +49,7 @@ class Run:
 
     Raises:
         DataError: the data cannot be read or does not fit the model.
-        TrainingError: the network needs classes that the data does not have.
+        TrainingError: the network needs classes that the data does not have, or cannot be told of changed pictures.
         StartError: what is to be frozen is not there, or there are no blocks to recompute.
     """
 
@@ -58,6 +59,8 @@ class Run:
         self.settings = settings = Settings(**tree.get("training", {}))
         self.data: Dataset = datasets.build(tree["data"], path="data", shape=tree.get("shape"), voice=tree.get("voice"))
         self.takes_labels = _takes_labels(tree, self.data)
+        if settings.augment:
+            _can_be_told(tree)
         with global_seed(derived_seed(settings.seed, "weights"), device):
             model = assemble(tree).to(device)
         # convolutions are a sixth faster with the channels last; tensors of other ranks are left as they are
@@ -270,6 +273,18 @@ class Run:
 
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.settings.steps
+
+
+def _can_be_told(tree: Mapping[str, Any]) -> None:
+    """Refuse to change pictures for a network that would learn to draw them so."""
+    channels = tree["denoiser"].get("augment_channels")
+    if channels != augment.CHANNELS:
+        raise TrainingError(
+            f"training.augment: the network must be told how a picture was changed, and this one takes "
+            f"{'no' if channels is None else channels} numbers of that: set training.augment=0, or "
+            f"denoiser.augment_channels={augment.CHANNELS} of edm-song or edm-dhariwal; mirrored pictures alone are "
+            "data.horizontal_flip=true"
+        )
 
 
 def _takes_labels(tree: Mapping[str, Any], data: Dataset) -> bool:

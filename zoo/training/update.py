@@ -14,6 +14,7 @@ from zoo.core.bound import UNGUIDED
 from zoo.core.diffusion import Diffusion
 from zoo.core.errors import ZooError
 from zoo.core.objective import Objective
+from zoo.training import augment
 from zoo.training.chance import Chance
 from zoo.training.ema import Average
 from zoo.training.feed import derived_seed
@@ -129,10 +130,13 @@ class Update:
         """
         settings, model, device = self.settings, self.model, self.processes.device
         mine = slice(places.start, places.stop)
-        x_0 = model.scaling.encode(batch["x_0"].to(device))
+        x_0, cond = batch["x_0"], {name: value for name, value in batch.items() if name not in ("x_0", "labels")}
+        if settings.augment:
+            changes = chance.changes(settings.augment)[mine]
+            x_0, cond["augment"] = augment.change(x_0, changes), augment.describe(changes).to(x_0)
+        x_0 = model.scaling.encode(x_0.to(device))
         t = chance.times(self.objective, model.schedule)[mine].to(device)
         eps = chance.noise(places, x_0.shape[1:]).to(x_0)
-        cond = {name: value for name, value in batch.items() if name not in ("x_0", "labels")}
         if self.takes_labels:
             hidden = chance.uniform("labels")[mine] < settings.label_dropout
             cond["labels"] = batch["labels"].masked_fill(hidden, -1)

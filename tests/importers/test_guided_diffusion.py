@@ -1,11 +1,13 @@
 """The importer of guided-diffusion: every switch of its network, flags, file names, classifiers, published files."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 from openai_unets import theirs
+from torch.testing import assert_close
 
 import zoo
 from registry import importers
@@ -91,9 +93,12 @@ def test_classifiers(tmp_path, pool, resample):
     path = written(tmp_path, net, pool=pool)
     classifier = zoo.load(path, config={"num_head_channels": 16, "image_size": 16})
     x, t = torch.randn(2, 3, 16, 16), torch.tensor([3, 900])
-    assert torch.equal(classifier(x, t), net(x, t))
+    expected = net(x, t)
+    # float32 sums over weights that lie elsewhere in memory may have another order
+    close = partial(assert_close, rtol=0, atol=1e-5 * float(expected.abs().max()))
+    close(classifier(x, t), expected)
     zoo.save(classifier, tmp_path / "ours.safetensors")
-    assert torch.equal(zoo.load(tmp_path / "ours.safetensors")(x, t), net(x, t))
+    close(zoo.load(tmp_path / "ours.safetensors")(x, t), expected)
 
 
 def test_a_classifier_by_the_flags_of_classifier_sample(tmp_path):

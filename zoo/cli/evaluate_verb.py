@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from zoo.cli.model_argument import complete, opened, spec_of
+from zoo.cli.model_argument import complete, guidance_of, opened, spec_of
 from zoo.cli.output import as_json, note, table
 from zoo.cli.watching import watched
 
@@ -36,7 +36,13 @@ from zoo.cli.watching import watched
 @click.option("--sampler", shell_complete=complete("samplers"), help="A name, with arguments: 'ddim eta=0.5'.")
 @click.option("--steps", type=click.IntRange(min=1))
 @click.option("--spacing", shell_complete=complete("spacings"), help="A name, with arguments: 'leading offset=1'.")
-@click.option("--guidance", type=float, help="Scale of classifier-free guidance; 1 is none.")
+@click.option(
+    "--guidance",
+    multiple=True,
+    shell_complete=complete("guidances"),
+    help="Scale of classifier-free guidance, 1 is none; or a name, with arguments: 'cfg scale=2 rescale=0.7'. Several "
+    "are applied in their order.",
+)
 @click.option("--precision", type=click.Choice(["float32", "bf16", "auto"]), help="[default: the model's]")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the first sample.")
 @click.option("--processes", type=click.IntRange(min=1), help="Draw samples.  [default: one a device]")
@@ -54,7 +60,7 @@ def command(
     sampler: str | None,
     steps: int | None,
     spacing: str | None,
-    guidance: float | None,
+    guidance: tuple[str, ...],
     precision: str | None,
     seed: int,
     processes: int | None,
@@ -94,7 +100,7 @@ def command(
             sampler=spec_of(sampler),
             steps=steps,
             spacing=spec_of(spacing),
-            guidance=guidance,
+            guidance=guidance_of(guidance),
             precision=precision,
         )
     )

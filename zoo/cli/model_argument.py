@@ -125,3 +125,18 @@ def spec_of(text: str | None) -> dict[str, Any] | None:
 
     name, *arguments = text.split() or [""]
     return {"name": name, **from_command_line(arguments).tree}
+
+
+def guidance_of(texts: Sequence[str]) -> float | list[dict[str, Any]] | None:
+    """``2`` as the scale of classifier-free guidance, ``cfg scale=2`` as a spec; several in their order."""
+    if len(texts) == 1 and (scale := _number(texts[0])) is not None:
+        return scale
+    specs = [spec_of(text if _number(text) is None else f"cfg scale={text}") for text in texts]
+    return [spec for spec in specs if spec is not None] or None
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

@@ -1,4 +1,5 @@
 import pickle
+from itertools import permutations
 
 import pytest
 
@@ -53,6 +54,8 @@ def test_join():
 
 def test_natural_order_counts():
     assert sorted(["dit-10", "dit-2", "2m", "dit"], key=natural) == ["2m", "dit", "dit-2", "dit-10"]
+    for order in permutations(["1", "01", "001", "2"]):
+        assert sorted(order, key=natural) == ["001", "01", "1", "2"]
 
 
 @pytest.mark.parametrize("name", ["Ddim", "a_b", "-a", "a-", "a--b", "", "a b", "a.b"])

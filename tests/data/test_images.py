@@ -110,6 +110,25 @@ def test_sixteen_bit_greys_are_scaled_not_cut(save, tmp_path):
     assert_close(images(tmp_path, shape=(1, 8, 8))[0]["x_0"], torch.full((1, 8, 8), 128 / 127.5 - 1))
 
 
+def test_the_transparent_one_of_sixteen_bit_greys_is_white_and_the_others_keep_their_tones(save, tmp_path):
+    greys = np.full((8, 8), 32768, np.uint16)
+    greys[:, 4:] = 300
+    save("a.png", Image.fromarray(greys), transparency=300)
+    x_0 = images(tmp_path, shape=(1, 8, 8))[0]["x_0"]
+    assert_close(x_0[..., :4], torch.full((1, 8, 4), 128 / 127.5 - 1))
+    assert_close(x_0[..., 4:], torch.ones(1, 8, 4))
+
+
+def test_every_kind_of_colour_has_greys(save, tmp_path):
+    for mode in ("RGB", "CMYK", "LAB", "YCbCr"):
+        save(f"{mode}.tiff", plain(colour="white").convert(mode))
+    data = images(tmp_path, shape=(1, 8, 8))
+    assert not data.unreadable
+    for index in range(len(data)):
+        # a level of 255 each for the way to another space and back
+        assert_close(data[index]["x_0"], torch.ones(1, 8, 8), rtol=0, atol=2.01 / 127.5)
+
+
 def test_large_photos_are_decoded_small_and_look_the_same(save, tmp_path):
     ramp = np.linspace(0, 255, 512).astype(np.uint8)
     photo = Image.fromarray(np.stack([np.tile(ramp, (512, 1))] * 3, -1))
@@ -237,11 +256,13 @@ def test_fractions_are_refused_for_nothing_says_what_is_white(save, tmp_path):
     assert "its values are fractions" in data.unreadable[tmp_path / "b.tiff"]
 
 
-def test_a_picture_of_too_many_pixels_is_left_out(save, tmp_path, monkeypatch):
-    save("a.png", plain((40, 40)))
+@pytest.mark.parametrize("memory_mb", [1, 0], ids=["in memory", "from disk"])
+@pytest.mark.parametrize("side", [25, 40], ids=["warned of by Pillow", "refused by Pillow"])
+def test_a_picture_of_too_many_pixels_is_left_out(save, tmp_path, monkeypatch, side, memory_mb):
+    save("a.png", plain((side, side)))
     save("b.png", plain((10, 10)))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 400)
-    data = images(tmp_path)
+    data = images(tmp_path, memory_mb=memory_mb)
     assert data.unreadable == {tmp_path / "a.png": "it has too many pixels"}
 
 

@@ -34,6 +34,9 @@ Source: TypeAlias = Path | IO[bytes]
 _LYING = (5, 6, 7, 8)
 """Orientations of EXIF that exchange height and width."""
 
+# such pictures are refused below, and said to be; filters that change while threads open files decide by chance
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
 
 class UnreadableError(DataError):
     """A picture that cannot be decoded.
@@ -174,16 +177,16 @@ def decoded(source: Source, shape: tuple[int, int, int], name: str) -> Tensor:
 
 def _decoded(source: Source, shape: tuple[int, int, int]) -> Tensor:
     channels, height, width = shape
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with _open(source) as opened:
-            # a JPEG is decoded at a fraction of its size where that is still twice what is needed
-            side = 2 * max(height, width)
-            opened.draft(None, (side, side))
-            image = ImageOps.exif_transpose(opened)
-            image = _on_white(image) if image.has_transparency_data else _eight_bits(image)
-            image = image.convert("L" if channels == 1 else "RGB")
-            fitted = ImageOps.fit(image, (width, height), method=Image.Resampling.LANCZOS)
+    with _open(source) as opened:
+        # a JPEG is decoded at a fraction of its size where that is still twice what is needed
+        side = 2 * max(height, width)
+        opened.draft(None, (side, side))
+        image = _eight_bits(ImageOps.exif_transpose(opened))
+        image = _on_white(image) if image.has_transparency_data else image
+        # of LAB Pillow makes colours and no greys
+        image = image.convert("RGB") if image.mode == "LAB" else image
+        image = image.convert("L" if channels == 1 else "RGB")
+        fitted = ImageOps.fit(image, (width, height), method=Image.Resampling.LANCZOS)
     pixels = torch.from_numpy(np.array(fitted))
     return pixels[None] if channels == 1 else pixels.permute(2, 0, 1).contiguous()
 
@@ -191,7 +194,11 @@ def _decoded(source: Source, shape: tuple[int, int, int]) -> Tensor:
 def _open(source: Source) -> Image.Image:
     Image.init()
     # named formats only: Pillow would start other programs for some of the rest
-    return Image.open(source, formats=[name for name in _FORMATS if name in Image.OPEN])
+    image = Image.open(source, formats=[name for name in _FORMATS if name in Image.OPEN])
+    if Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > Image.MAX_IMAGE_PIXELS:
+        image.close()
+        raise Image.DecompressionBombError
+    return image
 
 
 def _unreadable(name: str, error: Exception) -> UnreadableError:
@@ -210,9 +217,13 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Pillow cuts 16-bit greys off at 255 when it converts them; they are scaled here."""
+    """Pillow cuts 16-bit greys off at 255 when it converts them; they are scaled here, the transparent one is white."""
     if image.mode == "F":
         raise ValueError("its values are fractions, and nothing says which is white")
     if not image.mode.startswith("I"):
         return image
-    return Image.fromarray((np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8))
+    greys = np.asarray(image)
+    scaled = (greys.clip(0, 65535) / 257).round().astype(np.uint8)
+    if "transparency" in image.info:
+        scaled[greys == image.info["transparency"]] = 255
+    return Image.fromarray(scaled)

@@ -1,5 +1,6 @@
 """Sets of the datasets library, made here and read from the disk."""
 
+import io
 import pickle
 import sys
 
@@ -78,6 +79,19 @@ def test_files_tell_their_split_by_their_names(library, table, tmp_path):
 def test_can_be_handed_to_another_process(library, table, tmp_path):
     data = hub(saved(library, table, tmp_path, "folder"), label="kind")
     assert tones(pickle.loads(pickle.dumps(data))) == tones(data)
+
+
+def test_what_is_broken_is_replaced_and_columns_that_are_not_asked_for_do_not_matter(library, tmp_path):
+    held = io.BytesIO()
+    Image.new("RGB", (8, 8), (60, 60, 60)).save(held, format="png")
+    whole, broken = {"bytes": held.getvalue(), "path": None}, {"bytes": b"no picture", "path": None}
+    plain = library.Features({"picture": library.Image(decode=False), "other": library.Image(decode=False)})
+    table = library.Dataset.from_dict({"picture": [broken, None, whole], "other": [broken] * 3}, features=plain)
+    for column in ("picture", "other"):
+        table = table.cast_column(column, library.Image())
+    data = hub(saved(library, table, tmp_path, "folder"))
+    assert tones(data) == [60, 60, 60]
+    assert data.lost() == 2
 
 
 def test_errors_say_what_is_wrong(library, table, tmp_path):

@@ -257,6 +257,7 @@ def test_fractions_are_refused_for_nothing_says_what_is_white(save, tmp_path):
 
 
 @pytest.mark.parametrize("memory_mb", [1, 0], ids=["in memory", "from disk"])
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("side", [25, 40], ids=["warned of by Pillow", "refused by Pillow"])
 def test_a_picture_of_too_many_pixels_is_left_out(save, tmp_path, monkeypatch, side, memory_mb):
     save("a.png", plain((side, side)))

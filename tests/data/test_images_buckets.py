@@ -112,6 +112,18 @@ def test_a_picture_that_broke_since_is_replaced_by_one_of_its_shape(folder):
     data.files[place].write_bytes(b"gone")
     assert data[place]["x_0"].shape == (3, 24, 40)
     assert torch.isfinite(data[place]["x_0"]).all()
+    assert data.lost() == 1
+    assert data.describe().endswith("; 1 more found unreadable since")
+
+
+def test_the_last_of_a_bucket_is_replaced_by_another_that_is_cut_to_it(folder):
+    data = images(folder, memory_mb=0)
+    place = next(index for index, file in enumerate(data.files) if file.stem == "33x20")
+    data.files[place].unlink()
+    other = (place + 1) % len(data)
+    expected = data.pixels(other, data.sides(place))
+    assert expected.shape == (3, 40, 24)
+    assert_close(data[place]["x_0"], expected.float() / 127.5 - 1, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(

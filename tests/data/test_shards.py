@@ -107,16 +107,64 @@ def test_what_is_no_picture_is_skipped_and_counted(tmp_path):
     data = shards(tmp_path)
     assert [tone(data[i]) for i in range(len(data))] == [0, 60]
     assert "3 examples that are no whole pictures skipped" in data.describe()
+    assert data.left_out() == {
+        f"{tmp_path / 'a.tar'}: b.png": "it is in no known format",
+        f"{tmp_path / 'a.tar'}: c.txt": "it has no picture",
+        f"{tmp_path / 'a.tar'}: e.jpg": "it is in no known format",
+    }
 
 
-def test_a_picture_that_breaks_behind_its_head_is_replaced(tmp_path):
+@pytest.fixture
+def broken(tmp_path):
+    """Two pictures of one class each, of which the first breaks behind its head."""
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
     held = io.BytesIO()
     noise.save(held, format="png")
-    write(tmp_path / "a.tar", [("a.png", held.getvalue()[:2000]), ("b.png", png(60))])
-    data = shards(tmp_path)
+    members = [("a.png", held.getvalue()[:2000]), ("a.cls", b"0"), ("b.png", png(60)), ("b.cls", b"1")]
+    write(tmp_path / "a.tar", members)
+    return tmp_path
+
+
+def test_a_picture_that_breaks_behind_its_head_is_replaced(broken):
+    data = shards(broken, label="cls")
     assert len(data) == 2
-    assert tone(data[0]) == 60
+    assert (tone(data[0]), data[0]["labels"]) == (60, 1)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_broken_picture_is_told_once_and_counted_whoever_finds_it(broken, caplog, workers):
+    data = shards(broken)
+    feed = batches(data, Order([range(2)], 2, seed=3), workers)
+    for _ in range(6):
+        next(feed)
+    feed.close()
+    assert data.lost() == 1
+    assert data.describe().endswith("; 1 more found unreadable since")
+    if not workers:
+        (told,) = caplog.messages
+        assert "a.tar: a.png: cannot be read as a picture: " in told
+
+
+def test_a_tar_that_is_gone_is_a_picture_that_cannot_be_read(folder):
+    data = shards(folder, label="cls")
+    (folder / "data-01.tar").unlink()
+    assert [tone(data[i]) // 10 for i in range(12)] == [0, 1, 2, 3, 8, 8, 8, 8, 8, 9, 10, 11]
+    assert data.lost() == 4
+    for shard in ("00", "02"):
+        (folder / f"data-{shard}.tar").unlink()
+    with pytest.raises(DataError, match="none of the pictures can be read any more"):
+        data[0]
+
+
+def test_of_several_pictures_one_has_to_be_named(tmp_path):
+    members = [("a.jpg.png", png(0)), ("a.mask.png", png(255)), ("b.mask.png", png(255)), ("b.jpg.png", png(60))]
+    write(tmp_path / "a.tar", members)
+    with pytest.raises(
+        DataError, match=r"a\.jpg\.png is one of several .*\(\.jpg\.png \.mask\.png\); data\.image says"
+    ):
+        shards(tmp_path)
+    data = shards(tmp_path, image="jpg.png")
+    assert [tone(data[i]) for i in range(2)] == [0, 60]
 
 
 def test_a_tar_that_was_cut_short_gives_what_it_has(folder):

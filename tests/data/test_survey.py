@@ -1,7 +1,9 @@
 """What is found about a set before a model is trained on it."""
 
+import io
 import json
 import os
+import tarfile
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from torch.testing import assert_close
 
 from zoo.data.base import DataError, Dataset, InMemory
 from zoo.data.images import Images
+from zoo.data.shards import Shards
 from zoo.progress import result
 from zoo.survey import survey
 from zoo.survey.duplicates import equal, similar
@@ -174,6 +177,30 @@ def test_a_large_set_of_which_none_can_be_read(tmp_path):
     (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:4000])
     with pytest.raises(DataError, match="none of these can be read to its end"):
         survey(images(tmp_path, memory_mb=0))
+
+
+def test_tars_are_looked_at_as_folders_are(tmp_path, draw):
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for index in range(5):
+            held = io.BytesIO()
+            (draw() if index else Image.fromarray(noise)).save(held, format="png")
+            content = held.getvalue() if index else held.getvalue()[:4000]
+            for name, part in ((f"{index}.png", content), (f"{index}.cls", b"%d" % (index % 2))):
+                info = tarfile.TarInfo(name)
+                info.size = len(part)
+                tar.addfile(info, io.BytesIO(part))
+        tar.addfile(tarfile.TarInfo("5.txt"))
+    data = Shards(path=str(tmp_path), label="cls", horizontal_flip=True, shape=(3, 16, 16))
+    found = survey(data)
+    assert (found.pictures, found.distinct, found.examples) == (4, 4, 10)
+    assert not found.copies
+    assert {name: found.unreadable[f"{tmp_path / 'a.tar'}: {name}"] for name in ("0.png", "5.txt")} == {
+        "0.png": "image file is truncated",
+        "5.txt": "it has no picture",
+    }
+    assert found.classes == {"0": 2, "1": 2}
+    assert not any("horizontal_flip" in remark for remark in found.remarks)
 
 
 def test_mirror_images_are_no_duplicates(tmp_path, draw):

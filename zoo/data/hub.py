@@ -54,10 +54,10 @@ class Hub(Encoded):
         kind = self._kind(table, image)
         if not isinstance(kind, library.Image):
             raise DataError(f"hub: column {image!r} of {path} holds {type(kind).__name__}, expected Image")
-        # the bytes as they are: this zoo decodes all pictures in one way
-        self._rows = table.cast_column(image, library.Image(decode=False))
-        labels, classes = self._labels(library, table, label)
-        super().__init__("hub", size, labels, classes, horizontal_flip=horizontal_flip)
+        # the bytes as they are, for this zoo decodes all pictures in one way; a row of all columns decodes the others
+        self._rows = table.select_columns(image).cast_column(image, library.Image(decode=False))
+        labels, names = self._labels(library, table, label)
+        super().__init__("hub", size, labels, len(names) or None, class_names=names, horizontal_flip=horizontal_flip)
 
     def open(self, index: int) -> IO[bytes]:
         held = self._rows[index][self._column]
@@ -68,8 +68,11 @@ class Hub(Encoded):
     def title(self, index: int) -> str:
         return f"{self.path}: {self._column} of row {index}"
 
+    def left_out(self) -> dict[str, str]:
+        return {}
+
     def describe(self) -> str:
-        return f"{len(self.labels):,} images of {self.path}, {self.split}{self.looks()}"
+        return f"{len(self.labels):,} images of {self.path}, {self.split}{self._looks()}{self._losses()}"
 
     def _table(self, library: Any, config: str | None) -> Any:
         place = Path(self.path).expanduser()
@@ -99,11 +102,11 @@ class Hub(Encoded):
             raise DataError(f"hub: {self.path} has no column {column!r}; it has {', '.join(table.features)}")
         return table.features[column]
 
-    def _labels(self, library: Any, table: Any, label: str | None) -> tuple[list[int], int | None]:
+    def _labels(self, library: Any, table: Any, label: str | None) -> tuple[list[int], list[str]]:
         if label is None:
-            return [-1] * len(table), None
+            return [-1] * len(table), []
         kind = self._kind(table, label)
         values = table[label][:]
         if not all(isinstance(value, int) and not isinstance(value, bool) for value in values):
             raise DataError(f"hub: column {label!r} of {self.path} holds no classes, which are whole numbers")
-        return values, kind.num_classes if isinstance(kind, library.ClassLabel) else None
+        return values, list(kind.names) if isinstance(kind, library.ClassLabel) else []

@@ -12,16 +12,17 @@ import torch
 from torch import Tensor
 
 from registry.names import natural
-from zoo.data.base import DataError, Dataset
+from zoo.data.base import DataError
 from zoo.data.buckets import Sides, bucket_of, bucket_sides
 from zoo.data.enlarging import Enlarged, check_factor, smaller
+from zoo.data.picture_set import PictureSet
 from zoo.data.pictures import SUFFIXES, UnreadableError, as_floats, decoded, find, image_shape, upright_size
 
 _MEGABYTE = 1 << 20
 _PREVIEWED = 8
 
 
-class Images(Dataset):
+class Images(PictureSet):
     """Pictures of any size in a folder and all folders below, cut and resized to the model's shape.
 
     The largest centred part with the model's aspect ratio is kept and resized. The orientation that a camera noted is
@@ -68,10 +69,8 @@ class Images(Dataset):
         memory_mb: int = 1024,
         shape: Sequence[int | None] | None = None,
     ) -> None:
-        self.folder = Path(path).expanduser()
-        self.shape = image_shape(shape, "images")
-        self.buckets, self.horizontal_flip = buckets, horizontal_flip
-        channels, height, width = self.shape
+        self.folder, self.buckets = Path(path).expanduser(), buckets
+        channels, height, width = image_shape(shape, "images")
         self.shapes = bucket_sides((height, width), aspect_limit, divisor) if buckets else [(height, width)]
         self.low_res_factor = low_res_factor
         if low_res_factor is not None:
@@ -79,10 +78,10 @@ class Images(Dataset):
         if not self.folder.is_dir():
             raise DataError(f"images: {self.folder} is not a folder; data.path names one that holds pictures")
         files = sorted(find(self.folder), key=lambda file: natural(str(file.relative_to(self.folder))))
-        self.class_names = self._class_names(files) if class_folders else []
+        class_names = self._class_names(files) if class_folders else []
         cached = len(files) * channels * height * width <= memory_mb * _MEGABYTE
         with ThreadPoolExecutor() as pool:
-            found = list(pool.map(lambda file: self._found(file, decode=cached), files))
+            found = list(pool.map(lambda file: self._found(file, channels, decode=cached), files))
         self.unreadable = {one.file: one.trouble for one in found if one.trouble}
         found = [one for one in found if not one.trouble]
         if not found:
@@ -96,21 +95,21 @@ class Images(Dataset):
         # one tensor a bucket: the processes of a loader share it, where of many small ones each would get its own
         self._pixels = [_stacked(found, members) for members in self._members] if cached else None
         self._row = {index: row for members in self._members for row, index in enumerate(members)}
-        self.classes = len(self.class_names) or None
-        number = {name: index for index, name in enumerate(self.class_names)}
-        self.labels = [number[self._top(file)] if number else -1 for file in self.files]
-
-    def __len__(self) -> int:
-        return len(self.files) * (2 if self.horizontal_flip else 1)
+        number = {name: index for index, name in enumerate(class_names)}
+        super().__init__(
+            "images",
+            (channels, height, width),
+            [number[self._top(file)] if number else -1 for file in self.files],
+            len(class_names) or None,
+            class_names=class_names,
+            horizontal_flip=horizontal_flip,
+        )
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        if not 0 <= index < len(self):
-            raise IndexError(f"{index} of {len(self)} images")
-        mirrored, index = divmod(index, len(self.files))
-        pixels, index = self._read(index)
-        x_0 = as_floats(pixels.flip(-1) if mirrored else pixels)
-        example = {"x_0": x_0, "labels": self.labels[index]}
-        return example if self.low_res_factor is None else example | {"low_res": smaller(x_0, self.low_res_factor)}
+        example = super().__getitem__(index)
+        if self.low_res_factor is not None:
+            example["low_res"] = smaller(example["x_0"], self.low_res_factor)
+        return example
 
     def groups(self) -> list[list[int]] | None:
         if not self.buckets:
@@ -119,15 +118,13 @@ class Images(Dataset):
         return [[index + first for first in copies for index in members] for members in self._members if members]
 
     def describe(self) -> str:
-        size = "x".join(str(side) for side in self.shape)
+        size = ""
         if self.buckets:
             filled = [f"{h}x{w}" for (h, w), members in zip(self.shapes, self._members, strict=True) if members]
             size = f"{len(filled)} buckets {filled[0]} to {filled[-1]}" if len(filled) > 1 else f"1 bucket {filled[0]}"
         small = f", beside {self.low_res_factor} times smaller ones" if self.low_res_factor else ""
-        classes = f", {self.classes} classes" if self.classes else ""
-        mirrored = " and their mirror images" if self.horizontal_flip else ""
         skipped = f"; {len(self.unreadable)} unreadable files skipped" if self.unreadable else ""
-        return f"{len(self.files):,} images of {self.folder}{mirrored}, {size}{small}{classes}{skipped}"
+        return f"{len(self.files):,} images of {self.folder}{self._looks(size)}{small}{skipped}{self._losses()}"
 
     def preview(self) -> Enlarged | None:
         """Pictures of the data to be enlarged, for a model that does that."""
@@ -142,37 +139,29 @@ class Images(Dataset):
         labels = torch.tensor([self.labels[index] for index in chosen]) if self.classes else None
         return Enlarged(x_0, self.low_res_factor, labels)
 
-    def pixels(self, index: int) -> Tensor:
-        """A file as the model sees it, (C, H, W) bytes.
-
-        Raises:
-            UnreadableError: it cannot be read, which of a large set is not known before.
-        """
-        if self._pixels is not None:
+    def pixels(self, index: int, sides: Sides | None = None) -> Tensor:
+        own = self.sides(index)
+        if self._pixels is not None and sides in (None, own):
             return self._pixels[self._bucket[index]][self._row[index]]
-        return self._decoded(self.files[index], self._bucket[index])
+        return decoded(self.files[index], (self.shape[0], *(sides or own)), str(self.files[index]))
 
-    def _read(self, index: int) -> tuple[Tensor, int]:
-        """The picture, or the next one that can be read, cut alike, with its number: (C, H, W) bytes."""
-        if self._pixels is not None:
-            return self.pixels(index), index
-        for other in (*range(index, len(self.files)), *range(index)):
-            try:
-                return self._decoded(self.files[other], self._bucket[index]), other
-            except UnreadableError:
-                continue
-        raise DataError(f"images: none of the pictures in {self.folder} can be read any more")
+    def sides(self, index: int) -> Sides:
+        return self.shapes[self._bucket[index]]
 
-    def _found(self, file: Path, *, decode: bool) -> _Found:
+    def title(self, index: int) -> str:
+        return str(self.files[index].relative_to(self.folder))
+
+    def left_out(self) -> dict[str, str]:
+        return {str(file.relative_to(self.folder)): why for file, why in self.unreadable.items()}
+
+    def _found(self, file: Path, channels: int, *, decode: bool) -> _Found:
         try:
             size = upright_size(file, str(file))
             bucket = bucket_of(size, self.shapes)
-            return _Found(file, size, bucket, self._decoded(file, bucket) if decode else None)
+            pixels = decoded(file, (channels, *self.shapes[bucket]), str(file)) if decode else None
+            return _Found(file, size, bucket, pixels)
         except UnreadableError as error:
             return _Found(file, trouble=error.why)
-
-    def _decoded(self, file: Path, bucket: int) -> Tensor:
-        return decoded(file, (self.shape[0], *self.shapes[bucket]), str(file))
 
     def _why_nothing(self, files: Sequence[Path]) -> str:
         if not files:

@@ -91,13 +91,13 @@ class _Shard:
     samples: dict[str, dict[str, Member]] = field(default_factory=dict)
     trouble: str = ""
 
-    def drop_torn(self, ending: str) -> int:
-        """Drop the last example of a damaged tar when it has no member of that ending; 1 if so."""
+    def drop_torn(self, ending: str) -> dict[str, str]:
+        """Drop the last example of a damaged tar when it has no member of that ending: its name -> why, if so."""
         last = next(reversed(self.samples), None)
         if not self.trouble or last is None or ending in self.samples[last]:
-            return 0
-        del self.samples[last]
-        return 1
+            return {}
+        torn = self.samples.pop(last)
+        return {_name(torn): f"its .{ending} is lost to the damage of the tar"}
 
 
 class Shards(Encoded):
@@ -110,16 +110,21 @@ class Shards(Encoded):
     Args:
         path: a folder of .tar files, one of them, or a pattern: ``data-{000000..000012}.tar``, ``data-*.tar``. Without
             compression: an example is read where it stands.
-        image: ending of the pictures, such as "jpg" or "512.jpg", where examples have several; None takes the first
-            that is a picture's.
+        image: ending of the pictures, such as "jpg" or "512.jpg"; None where no example has more than one.
         label: where the class is, a whole number: "cls" for the members of that ending, "json.label" for an entry of
             the members that end so; None for data without classes.
         classes: their number; None for one more than the largest label.
         horizontal_flip: whether every picture is there twice, as it is and mirrored.
         shape: of the model, (1 or 3, H, W).
 
+    Attributes:
+        members: the pictures, in the order of the tars.
+        unreadable: name of an example -> why it is left out.
+        damaged: tar -> what is wrong with it.
+
     Raises:
-        DataError: there are no tars, or no examples in them; one is compressed; or an example has no class.
+        DataError: there are no tars, or no examples in them; one is compressed; an example has no class, or several
+            pictures of which ``image`` says none.
     """
 
     def __init__(
@@ -136,13 +141,15 @@ class Shards(Encoded):
         files = _shards(path)
         with ThreadPoolExecutor() as pool:
             shards = list(pool.map(_indexed, files))
-            torn = sum(shard.drop_torn(label.partition(".")[0]) for shard in shards) if label else 0
+            torn = [shard.drop_torn(label.partition(".")[0]) for shard in shards] if label else []
             samples = [sample for shard in shards for sample in shard.samples.values()]
             chosen = [_picture(sample, image) for sample in samples]
-            good = list(pool.map(lambda one: one is not None and _is_picture(one), chosen))
-        self.members = [one for one, fits in zip(chosen, good, strict=True) if one is not None and fits]
-        labels = [_label(sample, label) if label else -1 for sample, fits in zip(samples, good, strict=True) if fits]
-        self.shards, self.skipped = len(files), torn + len(samples) - len(self.members)
+            wrong = list(pool.map(_trouble, chosen))
+        self.members = [one for one, why in zip(chosen, wrong, strict=True) if one is not None and not why]
+        labels = [_label(sample, label) if label else -1 for sample, why in zip(samples, wrong, strict=True) if not why]
+        self.shards = len(files)
+        self.unreadable = {_name(sample): why for sample, why in zip(samples, wrong, strict=True) if why}
+        self.unreadable |= {name: why for one in torn for name, why in one.items()}
         self.damaged = {str(file): shard.trouble for file, shard in zip(files, shards, strict=True) if shard.trouble}
         if not self.members:
             why = f"; {next(iter(self.damaged.values()))}" if self.damaged else ""
@@ -156,11 +163,14 @@ class Shards(Encoded):
     def title(self, index: int) -> str:
         return str(self.members[index])
 
+    def left_out(self) -> dict[str, str]:
+        return self.unreadable
+
     def describe(self) -> str:
-        skipped = f"; {self.skipped} examples that are no whole pictures skipped" if self.skipped else ""
+        skipped = f"; {len(self.unreadable)} examples that are no whole pictures skipped" if self.unreadable else ""
         damaged = f"; {len(self.damaged)} damaged: {next(iter(self.damaged.values()))}" if self.damaged else ""
         files = "1 tar file" if self.shards == 1 else f"{self.shards} tar files"
-        return f"{len(self.labels):,} images in {files} of {self.path}{self.looks()}{skipped}{damaged}"
+        return f"{len(self.labels):,} images in {files} of {self.path}{self._looks()}{skipped}{damaged}{self._losses()}"
 
 
 def _shards(path: str) -> list[Path]:
@@ -238,19 +248,35 @@ def _behind(file: Path, end: int, last: str) -> str:
     return ""
 
 
+def _name(sample: dict[str, Member]) -> str:
+    return str(next(iter(sample.values())))
+
+
 def _picture(sample: dict[str, Member], image: str | None) -> Member | None:
     if image is not None:
         return sample.get(image.lower().removeprefix("."))
-    return next((member for ending, member in sample.items() if Path(f"x.{ending}").suffix in SUFFIXES), None)
+    found = {ending: member for ending, member in sample.items() if Path(f"x.{ending}").suffix in SUFFIXES}
+    if len(found) > 1:
+        # the first in the tar may be a photo here and its mask there
+        endings = " ".join(f".{ending}" for ending in found)
+        raise DataError(
+            f"shards: {_name(found)} is one of several pictures of an example ({endings}); data.image says which"
+        )
+    return next(iter(found.values()), None)
 
 
-def _is_picture(member: Member) -> bool:
+def _trouble(member: Member | None) -> str:
+    """Why a member is no picture; empty when it is one, as far as its head tells."""
+    if member is None:
+        return "it has no picture"
     try:
         with member.open() as file:
             upright_size(file, str(member))
-    except (UnreadableError, OSError):
-        return False
-    return True
+    except UnreadableError as error:
+        return error.why
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+    return ""
 
 
 def _label(sample: dict[str, Member], label: str) -> int:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.data.base import DataError, Dataset
-from zoo.data.images import Images
+from zoo.data.picture_set import PictureSet
 from zoo.data.pictures import UnreadableError, as_floats
 from zoo.progress import Events, Progress
 
@@ -62,10 +62,10 @@ def look(data: Dataset) -> Events[Looks]:
     """Look at every picture of a dataset once.
 
     Raises:
-        DataError: an example is no picture, or none of a folder can be read.
+        DataError: an example is no picture, or none can be read.
     """
-    if isinstance(data, Images):
-        return (yield from _look_at_files(data))
+    if isinstance(data, PictureSet):
+        return (yield from _look_at_pictures(data))
     seen = []
     for index in range(len(data)):
         if index % _CHUNK == 0:
@@ -83,15 +83,14 @@ def look(data: Dataset) -> Events[Looks]:
     return Looks(seen, [f"#{index}" for index in range(len(data))], {})
 
 
-def _look_at_files(data: Images) -> Events[Looks]:
-    names = [str(file.relative_to(data.folder)) for file in data.files]
-    unreadable = {str(file.relative_to(data.folder)): why for file, why in data.unreadable.items()}
-    seen: list[Look] = []
+def _look_at_pictures(data: PictureSet) -> Events[Looks]:
+    names = [data.title(index) for index in range(len(data.labels))]
+    unreadable, seen = dict(data.left_out()), list[Look]()
     with ThreadPoolExecutor() as pool:
-        for chunk in _chunks(range(len(data.files))):
-            yield Progress("looking at pictures", chunk.start, len(data.files))
-            # a large set is decoded here; in chunks, so that no more than a few are held
-            for index, found in zip(chunk, pool.map(lambda index: _look_at_file(data, index), chunk), strict=True):
+        for chunk in _chunks(range(len(names))):
+            yield Progress("looking at pictures", chunk.start, len(names))
+            # decoded here, where the set does not hold them; in chunks, so that no more than a few are held
+            for index, found in zip(chunk, pool.map(lambda index: _look_at_picture(data, index), chunk), strict=True):
                 if isinstance(found, Look):
                     seen.append(found)
                 else:
@@ -101,8 +100,8 @@ def _look_at_files(data: Images) -> Events[Looks]:
     return Looks(seen, names, unreadable)
 
 
-def _look_at_file(data: Images, index: int) -> Look | str:
-    """The picture, or why it cannot be read."""
+def _look_at_picture(data: PictureSet, index: int) -> Look | str:
+    """The picture, not what is given in its place, or why it cannot be read."""
     try:
         return _look(index, as_floats(data.pixels(index)), data.labels[index])
     except UnreadableError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from registry.names import natural
 from zoo.data.base import Dataset
 from zoo.data.images import Images
+from zoo.data.picture_set import PictureSet
 from zoo.progress import Events, result
 from zoo.survey.duplicates import NEAR, Alike, equal, similar
 from zoo.survey.looks import Looks, look, thumbs
@@ -47,13 +48,14 @@ def events(data: Dataset, *, number: int = 96, near: float = NEAR, seed: int = 0
     torn = [group for group in copies if len({seen[place].label for place in group.places}) > 1]
 
     files = data if isinstance(data, Images) else None
+    pictures = data if isinstance(data, PictureSet) else None
     names = _class_names(data)
     per_class = Counter(one.label for one in seen)
     per_shape = Counter(one.sides for one in seen)
     shapes = files.shapes if files is not None and files.buckets else []
     found = Survey(
         data=data.describe(),
-        shape=tuple(data[seen[0].index]["x_0"].shape) if files is None else files.shape,
+        shape=tuple(data[seen[0].index]["x_0"].shape) if pictures is None else pictures.shape,
         pictures=len(seen),
         examples=len(data),
         unreadable=looks.unreadable,
@@ -69,7 +71,7 @@ def events(data: Dataset, *, number: int = 96, near: float = NEAR, seed: int = 0
         sheet=contact_sheet(data, seen, names, number, seed),
         duplicates=duplicates_sheet(data, seen, copies, nearly) if copies or nearly else None,
     )
-    return replace(found, remarks=remarks(found, can_mirror=files is not None and not files.horizontal_flip))
+    return replace(found, remarks=remarks(found, can_mirror=pictures is not None and not pictures.horizontal_flip))
 
 
 def _named(looks: Looks, groups: Sequence[Alike]) -> list[Group]:
@@ -79,7 +81,7 @@ def _named(looks: Looks, groups: Sequence[Alike]) -> list[Group]:
 
 
 def _class_names(data: Dataset) -> list[str]:
-    if isinstance(data, Images):
+    if isinstance(data, PictureSet) and data.class_names:
         return data.class_names
     return [str(label) for label in range(data.classes or 0)]
 

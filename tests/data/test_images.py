@@ -50,8 +50,9 @@ def test_folders_below_and_every_format(save, tmp_path):
     save("deep/c.gif", plain(mode="P", colour=0), save_all=True, append_images=[plain(mode="P", colour=1)])
     save("d.tiff", plain(mode="CMYK", colour=(0, 0, 0, 0)))
     save("e.bmp", plain(mode="1", colour=1))
+    save("f.jfif", plain(), format="jpeg")
     data = images(tmp_path)
-    assert {file.name for file in data.files} == {"a.JPG", "b.webp", "c.gif", "d.tiff", "e.bmp"}
+    assert {file.name for file in data.files} == {"a.JPG", "b.webp", "c.gif", "d.tiff", "e.bmp", "f.jfif"}
     assert not data.unreadable
 
 
@@ -139,6 +140,18 @@ def test_large_photos_are_decoded_small_and_look_the_same(save, tmp_path):
     assert_close(data[0]["x_0"], data[1]["x_0"], rtol=0, atol=4 / 127.5)
 
 
+def test_pictures_of_phones_and_cameras_that_are_not_read_are_told(save, tmp_path):
+    save("a.png", plain())
+    (tmp_path / "b.HEIC").write_bytes(b"")
+    save("c.dng", plain(), format="tiff")  # what Pillow would read of a raw file is its preview
+    data = images(tmp_path)
+    assert [file.name for file in data.files] == ["a.png"]
+    assert data.unreadable == {
+        tmp_path / "b.HEIC": "pictures .heic are not read, save it as .jpg or .png",
+        tmp_path / "c.dng": "pictures .dng are not read, save it as .jpg or .png",
+    }
+
+
 @pytest.mark.parametrize("memory_mb", [1, 0], ids=["in memory", "from disk"])
 def test_unreadable_files_are_skipped_and_counted(save, tmp_path, memory_mb):
     save("a.png", plain())
@@ -217,7 +230,7 @@ def test_a_folder_without_pictures(tmp_path):
 
 def test_a_folder_of_broken_pictures(tmp_path):
     (tmp_path / "a.png").write_bytes(b"")
-    with pytest.raises(DataError, match="none of its 1 pictures can be read"):
+    with pytest.raises(DataError, match=r"none of its 1 pictures can be read; a\.png: it is in no known format"):
         images(tmp_path)
 
 

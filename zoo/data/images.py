@@ -33,7 +33,7 @@ class Images(PictureSet):
     to its own. Pictures of one shape make a group, and a batch is of one group.
 
     Args:
-        path: the folder. Hidden files, and files whose ending is no picture's, are ignored.
+        path: the folder. Hidden files, folders behind links, and files whose ending is no picture's, are ignored.
         class_folders: whether each folder in ``path`` is a class; they are numbered in natural order.
         horizontal_flip: whether every picture is there twice, as it is and mirrored.
         buckets: whether pictures are cut to several shapes, none of more pixels than the model's.
@@ -166,7 +166,7 @@ class Images(PictureSet):
     def _why_nothing(self, files: Sequence[Path]) -> str:
         if not files:
             return f"it has no files {' '.join(sorted(SUFFIXES))}"
-        return f"none of its {len(files)} pictures can be read"
+        return f"none of its {len(files)} pictures can be read; {files[0].name}: {self.unreadable[files[0]]}"
 
     def _class_names(self, files: Sequence[Path]) -> list[str]:
         loose = [file for file in files if file.parent == self.folder]

@@ -19,7 +19,7 @@ _FORMATS = {
     "AVIF": (".avif",),
     "BMP": (".bmp",),
     "GIF": (".gif",),
-    "JPEG": (".jpg", ".jpeg"),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
     "PNG": (".png",),
     "PPM": (".ppm", ".pgm", ".pnm"),
     "TIFF": (".tif", ".tiff"),
@@ -27,6 +27,11 @@ _FORMATS = {
 }
 SUFFIXES = frozenset(suffix for suffixes in _FORMATS.values() for suffix in suffixes)
 """Endings of the files that are taken for pictures, in small letters."""
+
+_UNREAD = frozenset(
+    (".heic", ".heif", ".hif", ".jp2", ".jxl", ".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2")
+)
+"""Endings of what phones and cameras write besides: Pillow does not know them, or reads a raw file's small preview."""
 
 Source: TypeAlias = Path | IO[bytes]
 """A file, or an open one that can be read from its beginning."""
@@ -54,6 +59,8 @@ class UnreadableError(DataError):
 def find(folder: Path) -> Iterator[Path]:
     """Pictures in a folder and all folders below, in no order; what is hidden, and folders behind links, are left out.
 
+    Those of formats that are not read are among them, so that they are missed by whoever counts.
+
     Raises:
         DataError: a folder cannot be looked into.
     """
@@ -66,7 +73,7 @@ def find(folder: Path) -> Iterator[Path]:
         for name in files:
             file = Path(here, name)
             # a pipe of that name would be waited for
-            if not name.startswith(".") and file.suffix.lower() in SUFFIXES and file.is_file():
+            if not name.startswith(".") and file.suffix.lower() in SUFFIXES | _UNREAD and file.is_file():
                 yield file
 
 
@@ -193,6 +200,8 @@ def _decoded(source: Source, shape: tuple[int, int, int]) -> Tensor:
 
 def _open(source: Source) -> Image.Image:
     Image.init()
+    if isinstance(source, Path) and source.suffix.lower() in _UNREAD:
+        raise ValueError(f"pictures {source.suffix.lower()} are not read, save it as .jpg or .png")
     # named formats only: Pillow would start other programs for some of the rest
     image = Image.open(source, formats=[name for name in _FORMATS if name in Image.OPEN])
     if Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > Image.MAX_IMAGE_PIXELS:

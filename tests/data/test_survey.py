@@ -214,9 +214,11 @@ def test_mirror_images_are_no_duplicates(tmp_path, draw):
 def test_classes_are_counted_and_suggested(tmp_path, draw):
     fill(tmp_path / "9", 3, draw)
     fill(tmp_path / "10", 4, draw)
+    (tmp_path / "8").mkdir()
     found = survey(images(tmp_path, class_folders=True))
     assert list(found.classes.items()) == [("9", 3), ("10", 4)]
     assert any("2 of 2 classes have fewer than 50 pictures: 9 3, 10 4" in remark for remark in found.remarks)
+    assert "1 folder holds no pictures and is no class: 8" in found.remarks
     plain = survey(images(tmp_path))
     assert not plain.classes
     assert list(plain.folders) == ["9", "10"]

@@ -34,7 +34,8 @@ class Images(PictureSet):
 
     Args:
         path: the folder. Hidden files, folders behind links, and files whose ending is no picture's, are ignored.
-        class_folders: whether each folder in ``path`` is a class; they are numbered in natural order.
+        class_folders: whether each folder in ``path`` that holds pictures is a class; they are numbered in natural
+            order.
         horizontal_flip: whether every picture is there twice, as it is and mirrored.
         buckets: whether pictures are cut to several shapes, none of more pixels than the model's.
         aspect_limit: of these shapes, the longer side over the shorter one, at the most.
@@ -49,6 +50,7 @@ class Images(PictureSet):
         sizes: of each file, its own height and width, as it is looked at.
         unreadable: file -> why it is left out.
         class_names: by label.
+        no_classes: folders in ``path`` that would be classes if they held pictures.
         shapes: of the buckets, (H, W) each; the model's alone without.
 
     Raises:
@@ -75,10 +77,13 @@ class Images(PictureSet):
         self.low_res_factor = low_res_factor
         if low_res_factor is not None:
             check_factor(low_res_factor, self.shapes)
+        if memory_mb < 0:
+            raise DataError(f"images: data.memory_mb is a number from 0, got {memory_mb}; 0 reads every picture anew")
         if not self.folder.is_dir():
             raise DataError(f"images: {self.folder} is not a folder; data.path names one that holds pictures")
         files = sorted(find(self.folder), key=lambda file: natural(str(file.relative_to(self.folder))))
         class_names = self._class_names(files) if class_folders else []
+        self.no_classes = self._without_pictures(class_names) if class_folders else []
         cached = len(files) * channels * height * width <= memory_mb * _MEGABYTE
         with ThreadPoolExecutor() as pool:
             found = list(pool.map(lambda file: self._found(file, channels, decode=cached), files))
@@ -176,6 +181,10 @@ class Images(PictureSet):
                 f"{self.folder} that names its class"
             )
         return sorted({self._top(file) for file in files}, key=natural)
+
+    def _without_pictures(self, class_names: Sequence[str]) -> list[str]:
+        folders = {place.name for place in self.folder.iterdir() if place.is_dir() and not place.name.startswith(".")}
+        return sorted(folders - set(class_names), key=natural)
 
     def _top(self, file: Path) -> str:
         return file.relative_to(self.folder).parts[0]

@@ -31,6 +31,7 @@ def remarks(found: Survey, *, can_mirror: bool) -> list[str]:
         *_on_duplicates(found.copies, found.near, found.two_classes),
         *_on_number(found.distinct, can_mirror=can_mirror),
         *_on_classes(found.classes, found.folders),
+        *_on_no_classes(found.no_classes),
     ]
     if found.sizes is not None:
         said += _on_sizes(found.sizes, found.pictures, found.shape, buckets=bool(found.buckets))
@@ -65,6 +66,18 @@ def _on_classes(classes: Mapping[str, int], folders: Sequence[str]) -> list[str]
             "data.class_folders=true"
         ]
     return []
+
+
+def _on_no_classes(folders: Sequence[str]) -> list[str]:
+    """Folders that were perhaps meant to be classes: without them the classes behind have other numbers."""
+    if not folders:
+        return []
+    are = (
+        "1 folder holds no pictures and is no class"
+        if len(folders) == 1
+        else (f"{len(folders):,} folders hold no pictures and are no classes")
+    )
+    return [f"{are}: {_listed(folders)}"]
 
 
 def _on_files(unreadable: Mapping[str, str], blank: Sequence[str]) -> list[str]:

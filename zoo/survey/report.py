@@ -39,6 +39,7 @@ class Survey:
         unreadable: name -> why it is left out.
         classes: name -> how many pictures; empty for none.
         folders: folders right below that could be classes and are not; empty where pictures lie beside them.
+        no_classes: folders right below that are no classes only for want of pictures.
         sizes: of the files; None for data that is no folder of them.
         buckets: "HxW" -> how many pictures are cut to it; empty without buckets.
         blank: pictures of one colour.
@@ -58,6 +59,7 @@ class Survey:
     unreadable: Mapping[str, str]
     classes: Mapping[str, int]
     folders: Sequence[str]
+    no_classes: Sequence[str]
     sizes: Sizes | None
     buckets: Mapping[str, int]
     blank: Sequence[str]

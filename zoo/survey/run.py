@@ -61,6 +61,7 @@ def events(data: Dataset, *, number: int = 96, near: float = NEAR, seed: int = 0
         unreadable=looks.unreadable,
         classes={name: per_class[label] for label, name in enumerate(names)},
         folders=[] if files is None or names else _folders(looks),
+        no_classes=[] if files is None else files.no_classes,
         sizes=None if files is None else measure([files.sizes[one.index] for one in seen], [one.sides for one in seen]),
         buckets={f"{height}x{width}": per_shape[height, width] for height, width in shapes},
         blank=[looks.names[one.index] for one in seen if one.blank],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ _SHAPE = (3, 64, 64)
 @click.option("-n", "--number", type=click.IntRange(min=1), default=96, show_default=True, help="Pictures in it.")
 @click.option(
     "--near",
-    type=click.FloatRange(min=0.0),
+    type=click.FloatRange(0.0, 2.0),
     default=0.2,
     show_default=True,
     help="Pictures that are no farther apart, in units of their contrast, are taken for the same.",
@@ -52,7 +53,10 @@ def command(
     zoo data show ~/Pictures/cat --shape 3,32,32 data.class_folders=true --out sheet.png
     zoo data show ~/Pictures/cat --config ddpm-emoji data.buckets=true --out sheet.png
     zoo data show ddpm-mnist data.path=package --out digits.png
+    zoo data show ddpm-emoji data='{name: shards, path: "data-{000..012}.tar"}' --out sheet.png
     """
+    if math.isnan(near):  # which no bound of a range holds back
+        raise click.UsageError("--near: expected a number from 0 to 2, got nan")
     if out is not None:
         if out.suffix.lower() != ".png":
             raise click.UsageError(f"--out: {out.name!r} is not a .png file")

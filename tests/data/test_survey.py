@@ -13,6 +13,7 @@ from torch.testing import assert_close
 
 from zoo.data.base import DataError, Dataset, InMemory
 from zoo.data.images import Images
+from zoo.data.latents import Latents
 from zoo.data.shards import Shards
 from zoo.progress import result
 from zoo.survey import survey
@@ -240,6 +241,22 @@ def test_a_set_in_memory_with_classes():
     assert found.sizes is None
     # three classes of four each is what twelve pictures suffice for
     assert (found.sheet.columns, len(found.sheet.images), len(found.sheet.titles)) == (4, 12, 3)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 16])
+def test_latents_are_looked_at_in_false_colours(tmp_path, channels):
+    rows = 5 * torch.randn(12, channels, 8, 8, generator=torch.Generator().manual_seed(0))
+    rows[7] = rows[2]
+    np.save(tmp_path / "a.npy", rows.numpy())
+    found = survey(Latents(path=str(tmp_path), shape=(channels, 8, 8)))
+    assert [list(group.names) for group in found.copies] == [["#2", "#7"]]
+    assert (found.shape, found.pictures, found.distinct) == ((channels, 8, 8), 12, 11)
+    assert not found.blank
+    assert found.sheet.images.shape == (12, 3 if channels >= 3 else 1, 8, 8)
+    # three standard deviations are 1, so all are seen but 0.3 % of a normal distribution
+    assert found.sheet.images.abs().gt(1).float().mean() < 0.01
+    assert found.duplicates.images.shape[0] == 2
+    found.sheet.save(tmp_path / "sheet.png")
 
 
 def test_the_sheet_is_what_the_model_sees_and_the_seed_decides(tmp_path, draw):

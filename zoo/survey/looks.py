@@ -12,8 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.data.base import DataError, Dataset
+from zoo.data.latents import Latents
 from zoo.data.picture_set import PictureSet
 from zoo.data.pictures import UnreadableError, as_floats
+from zoo.images import false_colours
 from zoo.progress import Events, Progress
 
 _THUMB = 16
@@ -59,7 +61,7 @@ class Looks:
 
 
 def look(data: Dataset) -> Events[Looks]:
-    """Look at every picture of a dataset once.
+    """Look at every picture of a dataset once; latents are looked at in false colours.
 
     Raises:
         DataError: an example is no picture, or none can be read.
@@ -72,12 +74,12 @@ def look(data: Dataset) -> Events[Looks]:
             yield Progress("looking at pictures", index, len(data))
         example = data[index]
         x_0: Tensor = example["x_0"]
-        if x_0.ndim != 3 or x_0.shape[0] not in (1, 3):
+        if not isinstance(data, Latents) and (x_0.ndim != 3 or x_0.shape[0] not in (1, 3)):
             raise DataError(
                 f"{data.describe()}: an example has the shape {tuple(x_0.shape)} and is no picture, (1 or 3, H, W): "
                 "there is nothing to look at"
             )
-        seen.append(_look(index, x_0, int(example.get("labels", -1))))
+        seen.append(_look(index, x_0, int(example.get("labels", -1)), latent=isinstance(data, Latents)))
     if not seen:
         raise DataError(f"{data.describe()}: there is nothing to look at")
     return Looks(seen, [f"#{index}" for index in range(len(data))], {})
@@ -108,8 +110,10 @@ def _look_at_picture(data: PictureSet, index: int) -> Look | str:
         return error.why
 
 
-def _look(index: int, x_0: Tensor, label: int) -> Look:
-    thumb = F.adaptive_avg_pool2d(x_0[None], _THUMB)[0].clamp(-1, 1).expand(3, -1, -1)
+def _look(index: int, x_0: Tensor, label: int, *, latent: bool = False) -> Look:
+    # neither brightness nor contrast counts where thumbs are compared, so each may have a scale of its own
+    shown = false_colours(x_0[None]) if latent else x_0[None]
+    thumb = F.adaptive_avg_pool2d(shown, _THUMB)[0].clamp(-1, 1).expand(3, -1, -1)
     return Look(
         index=index,
         label=label,

@@ -24,7 +24,7 @@ def survey(data: Dataset, *, number: int = 96, near: float = NEAR, seed: int = 0
     """Look at a set before a model is trained on it.
 
     Args:
-        data: a dataset of pictures.
+        data: a dataset of pictures, or of latents.
         number: pictures on the sheet, at most.
         near: how far apart two pictures are at the most, in units of their contrast, to be taken for the same.
         seed: of their choice, which nothing else depends on.

@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.data.base import Dataset
-from zoo.images import grid, save_png
+from zoo.data.latents import Latents
+from zoo.images import false_colours, grid, save_png
 from zoo.survey.duplicates import Alike
 from zoo.survey.looks import Look
 
@@ -32,6 +33,7 @@ class Sheet:
 
     Args:
         images: (N, C, H, W) in [-1, 1], row by row; smaller ones lie on grey, and places without a picture are white.
+            Latents have false colours, and reach a little beyond.
         columns: how many make a row.
         titles: of the rows; empty for none.
     """
@@ -108,6 +110,10 @@ def duplicates_sheet(data: Dataset, looks: Sequence[Look], copies: Sequence[Alik
 def _table(data: Dataset, rows: Sequence[Sequence[int]], columns: int) -> Tensor:
     """Rows of examples as one tensor, each row filled up with white."""
     pictures: list[list[Tensor]] = [[data[index]["x_0"] for index in row] for row in rows]
+    if isinstance(data, Latents):
+        # of all at once: beside each other they can be compared
+        shown = iter(false_colours(torch.stack([one for row in pictures for one in row])))
+        pictures = [[next(shown) for _ in row] for row in pictures]
     every = [one for row in pictures for one in row]
     height, width = (max(one.shape[side] for one in every) for side in (1, 2))
     white = torch.ones(every[0].shape[0], height, width)

@@ -46,7 +46,7 @@ def command(
 
     FOLDER is one of pictures; CONFIG is a name, or the file of a config or of a model, that says what data is trained
     on; OVERRIDES are key=value over the config. Pictures that are there twice are put into a second file beside the
-    first.
+    first. Latents are shown in false colours.
 
     \b
     zoo data show ~/Pictures/cat --out sheet.png

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import io
 import json
 import re
 import tarfile
@@ -16,67 +15,12 @@ from typing import IO
 from registry.names import natural
 from zoo.data.base import DataError
 from zoo.data.encoded import Encoded
+from zoo.data.members import Member
 from zoo.data.pictures import SUFFIXES, UnreadableError, image_shape, upright_size
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _BLOCK, _MEGABYTE = 512, 1 << 20
 _PACKED = (".gz", ".tgz", ".bz2", ".xz", ".zst")
-
-
-@dataclass(frozen=True)
-class Member:
-    """A file within a tar, which is a piece of it.
-
-    Args:
-        shard: the tar.
-        name: within it.
-        offset: of its first byte.
-        size: in bytes.
-    """
-
-    shard: Path
-    name: str
-    offset: int
-    size: int
-
-    def open(self) -> IO[bytes]:
-        return io.BufferedReader(_Piece(self))
-
-    def __str__(self) -> str:
-        return f"{self.shard}: {self.name}"
-
-
-class _Piece(io.RawIOBase):
-    """A member as a file of its own. Nothing is shared, so that any process may have it open."""
-
-    def __init__(self, member: Member) -> None:
-        self._member, self._at = member, 0
-        self._file = member.shard.open("rb", buffering=0)
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._member.size}[whence]
-        return self._at
-
-    def readinto(self, buffer: object) -> int:
-        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]  # whatever a reader hands over
-        wanted = max(0, min(len(view), self._member.size - self._at))
-        self._file.seek(self._member.offset + self._at)
-        found = self._file.readinto(view[:wanted]) or 0
-        self._at += found
-        return found
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
 
 
 @dataclass

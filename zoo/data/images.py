@@ -27,7 +27,8 @@ class Images(PictureSet):
 
     The largest centred part with the model's aspect ratio is kept and resized. The orientation that a camera noted is
     respected, transparency is laid on white, colours become grey for a model of one channel, and of an animation the
-    first frame is taken. Files that cannot be read are left out and counted. Small sets are held in memory.
+    first frame is taken. Files that cannot be read are left out and counted. Small sets are held in memory; of others
+    only the heads are read at the start, and what breaks behind its head is replaced and counted when it is met.
 
     With buckets a picture keeps more of itself: it is cut to whichever of several shapes has the proportions nearest
     to its own. Pictures of one shape make a group, and a batch is of one group.

@@ -9,6 +9,7 @@ import zoo
 from zoo.data.base import DataError
 from zoo.data.latents import Latents
 from zoo.training import train
+from zoo.training.feed import Order, batches
 
 SHAPE = (4, 4, 6)
 ROWS = torch.randn(5, *SHAPE, generator=torch.Generator().manual_seed(0))
@@ -164,3 +165,14 @@ def test_a_latent_model_trains_and_shows_false_colours(tmp_path):
     model = train(config, out=tmp_path / "run", device="cpu")
     assert zoo.load(model).config["shape"] == [4, 8, 8]
     assert (model.parent / "samples-000002.png").is_file()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_error_is_one_message_whichever_process_met_it(tmp_path, workers):
+    rows = ROWS.clone()
+    rows[3, 0, 0, 0] = float("nan")
+    np.save(tmp_path / "a.npy", rows.numpy())
+    feed = batches(latents(tmp_path), Order([range(5)], 5, seed=0), workers)
+    with pytest.raises(DataError) as raised:
+        next(feed)
+    assert str(raised.value) == f"latents: {tmp_path / 'a.npy'}: number 3 is not finite; leave it out of the folder"

@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Sampler, default_collate
 
-from zoo.data.base import Dataset
+from zoo.core.errors import ZooError
+from zoo.data.base import DataError, Dataset
 
 
 def derived_seed(*parts: int | str) -> int:
@@ -86,6 +87,32 @@ class Order(Sampler[list[int]]):
             yield [self._permutation(group, place // size)[place % size] for place in range(first, first + self.batch)]
 
 
+class _Told:
+    """Examples of a dataset; in place of one that cannot be had, the error: raised in a reader's process it would
+    reach this one as the text of a traceback.
+
+    Args:
+        data: its examples are dicts of tensors and numbers.
+    """
+
+    def __init__(self, data: Dataset) -> None:
+        self._data = data
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __getitem__(self, index: int) -> dict[str, Any] | DataError:
+        try:
+            return self._data[index]
+        except ZooError as error:
+            return DataError(str(error))
+
+
+def _collated(examples: Sequence[dict[str, Any] | DataError]) -> Any:
+    """A batch, or the first error."""
+    return next((one for one in examples if isinstance(one, DataError)), None) or default_collate(list(examples))
+
+
 def batches(data: Dataset, order: Order, workers: int) -> Iterator[dict[str, Tensor]]:
     """Endless batches of a dataset.
 
@@ -93,7 +120,19 @@ def batches(data: Dataset, order: Order, workers: int) -> Iterator[dict[str, Ten
         data: its examples are dicts of tensors and numbers.
         order: which examples, and where to begin.
         workers: processes that read them.
+
+    Raises:
+        DataError: an example cannot be had, whichever process asked for it.
     """
     # its own generator: the loader's would draw from torch's global one
-    loader: DataLoader[Any] = DataLoader(data, batch_sampler=order, num_workers=workers, generator=torch.Generator())
-    yield from loader
+    loader: DataLoader[Any] = DataLoader(
+        _Told(data),  # type: ignore[arg-type]  # it has what a map-style dataset needs
+        batch_sampler=order,
+        num_workers=workers,
+        collate_fn=_collated,
+        generator=torch.Generator(),
+    )
+    for batch in loader:
+        if isinstance(batch, DataError):
+            raise batch
+        yield batch

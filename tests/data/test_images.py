@@ -1,14 +1,16 @@
 """Folders as people have them: odd sizes, alpha, EXIF, broken files."""
 
 import os
+import sys
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from torch.testing import assert_close
 from torch.utils.data import DataLoader
 
+from zoo.data import pictures
 from zoo.data.base import DataError
 from zoo.data.images import Images
 
@@ -140,16 +142,39 @@ def test_large_photos_are_decoded_small_and_look_the_same(save, tmp_path):
     assert_close(data[0]["x_0"], data[1]["x_0"], rtol=0, atol=4 / 127.5)
 
 
-def test_pictures_of_phones_and_cameras_that_are_not_read_are_told(save, tmp_path):
+def test_pictures_of_phones_and_cameras_that_are_not_read_are_told(save, tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "_learned_heif", lambda: False)
     save("a.png", plain())
     (tmp_path / "b.HEIC").write_bytes(b"")
     save("c.dng", plain(), format="tiff")  # what Pillow would read of a raw file is its preview
     data = images(tmp_path)
     assert [file.name for file in data.files] == ["a.png"]
     assert data.unreadable == {
-        tmp_path / "b.HEIC": "pictures .heic are not read, save it as .jpg or .png",
+        tmp_path / "b.HEIC": "pictures .heic need an extra, pip install 'diffusion-zoo[heif]', or save it as .jpg",
         tmp_path / "c.dng": "pictures .dng are not read, save it as .jpg or .png",
     }
+
+
+def test_without_its_extra_the_format_of_phones_is_not_learned(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    assert not pictures._learned_heif.__wrapped__()
+
+
+def test_pictures_of_phones_are_read_upright(save, tmp_path):
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    sides = np.zeros((32, 64, 3), np.uint8)
+    sides[:, 32:] = 255  # black at the left, white at the right
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # to be turned clockwise: black at the top
+    save("a.heic", Image.fromarray(sides), format="HEIF", quality=90, exif=exif.tobytes())
+    (tmp_path / "b.heic").write_bytes((tmp_path / "a.heic").read_bytes()[:200])
+    data = images(tmp_path, shape=(3, 16, 8))
+    assert data.sizes == [(64, 32)]
+    assert [file.name for file in data.unreadable] == ["b.heic"]
+    x_0 = data[0]["x_0"]
+    # colours of neighbouring pixels are stored at half their number
+    assert x_0[:, :7].max() < -0.9
+    assert x_0[:, 9:].min() > 0.9
 
 
 @pytest.mark.parametrize("memory_mb", [1, 0], ids=["in memory", "from disk"])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import warnings
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import IO, TypeAlias
 
@@ -19,6 +21,7 @@ _FORMATS = {
     "AVIF": (".avif",),
     "BMP": (".bmp",),
     "GIF": (".gif",),
+    "HEIF": (".heic", ".heif", ".hif"),
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
     "PNG": (".png",),
     "PPM": (".ppm", ".pgm", ".pnm"),
@@ -28,10 +31,8 @@ _FORMATS = {
 SUFFIXES = frozenset(suffix for suffixes in _FORMATS.values() for suffix in suffixes)
 """Endings of the files that are taken for pictures, in small letters."""
 
-_UNREAD = frozenset(
-    (".heic", ".heif", ".hif", ".jp2", ".jxl", ".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2")
-)
-"""Endings of what phones and cameras write besides: Pillow does not know them, or reads a raw file's small preview."""
+_UNREAD = frozenset((".jp2", ".jxl", ".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"))
+"""Endings of what cameras write besides: Pillow does not know them, or reads a raw file's small preview."""
 
 Source: TypeAlias = Path | IO[bytes]
 """A file, or an open one that can be read from its beginning."""
@@ -200,14 +201,27 @@ def _decoded(source: Source, shape: tuple[int, int, int]) -> Tensor:
 
 def _open(source: Source) -> Image.Image:
     Image.init()
-    if isinstance(source, Path) and source.suffix.lower() in _UNREAD:
-        raise ValueError(f"pictures {source.suffix.lower()} are not read, save it as .jpg or .png")
+    ending = source.suffix.lower() if isinstance(source, Path) else ""
+    if ending in _UNREAD:
+        raise ValueError(f"pictures {ending} are not read, save it as .jpg or .png")
+    if not _learned_heif() and ending in _FORMATS["HEIF"]:
+        raise ValueError(f"pictures {ending} need an extra, pip install 'diffusion-zoo[heif]', or save it as .jpg")
     # named formats only: Pillow would start other programs for some of the rest
     image = Image.open(source, formats=[name for name in _FORMATS if name in Image.OPEN])
     if Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > Image.MAX_IMAGE_PIXELS:
         image.close()
         raise Image.DecompressionBombError
     return image
+
+
+@cache
+def _learned_heif() -> bool:
+    """Teach Pillow the format of phones, where its extra is installed; whether it is."""
+    try:
+        importlib.import_module("pillow_heif").register_heif_opener()
+    except ImportError:
+        return False
+    return True
 
 
 def _unreadable(name: str, error: Exception) -> UnreadableError:

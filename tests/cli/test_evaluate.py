@@ -116,6 +116,14 @@ def test_bad_input_gives_one_message(zoo: Zoo, tmp_path: Path, arguments: list[s
     assert not list(tmp_path.iterdir())
 
 
+def test_a_launch_command_is_refused(zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    done = zoo("evaluate", "ddpm-digits", "--random-weights", "--out", "report", *FEW)
+    assert done.code == 2
+    assert "leave out torchrun and add --processes" in done.err
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_folder_of_the_report_is_looked_at_first(zoo: Zoo, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     done = zoo("evaluate", "ddpm-digits", "--random-weights", "--out", "taken/report")

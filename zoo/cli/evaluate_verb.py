@@ -80,6 +80,7 @@ def command(
     zoo evaluate ddpm-mnist --data path=package --processes 4 --sampler plms --steps 10 --out reports/plms
     """
     _check_folder(out)
+    _check_launch()
     from registry import data as datasets
     from zoo import evaluation
 
@@ -120,6 +121,17 @@ def _check_folder(out: Path) -> None:
     above = next(place for place in (out, *out.absolute().parents) if place.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise click.UsageError(f"--out: nothing can be written into {str(above)!r}")
+
+
+def _check_launch() -> None:
+    """Refuse a launch command: each of its processes would do all of the work, and write the same files."""
+    from zoo.training.processes import launched
+
+    if launched() > 1:
+        raise click.UsageError(
+            f"a launch command started {launched()} of these, and evaluate starts its processes itself: "
+            "leave out torchrun and add --processes or --device cuda:0,cuda:1"
+        )
 
 
 def _devices(text: str | None) -> list[str]:

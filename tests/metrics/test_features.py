@@ -2,6 +2,7 @@
 
 import hashlib
 import sys
+from types import SimpleNamespace
 
 import pytest
 import safetensors.torch
@@ -79,7 +80,7 @@ class TestTimm:
         [
             ({}, "need trained weights"),
             ({"weights": "a.pth", "pretrained": True}, "not both"),
-            ({"weights": "missing.pth"}, "missing.pth cannot be read as weights of test_resnet"),
+            ({"weights": "missing.pth"}, "there is no file missing.pth"),
             ({"model": "resnet-of-nobody", "weights": "a.pth"}, "there is no network 'resnet-of-nobody'"),
         ],
     )
@@ -93,6 +94,47 @@ class TestTimm:
             ArgumentError, match=r"another network than test_resnet: it lacks .*; it has besides: other"
         ):
             features.build({"name": "timm", "model": SMALL, "weights": str(tmp_path / "other.safetensors")})
+
+    @pytest.mark.parametrize("name", ["state_dict", "model"])
+    def test_takes_weights_out_of_a_training_state(self, network, tmp_path, name):
+        plain, wrapped = tmp_path / "plain.pth", tmp_path / "wrapped.pth"
+        torch.save(network.state_dict(), plain)
+        state = {f"module.{key}": tensor for key, tensor in network.state_dict().items()}
+        torch.save({"epoch": 3, name: state}, wrapped)
+        built = [features.build({"name": "timm", "model": SMALL, "weights": str(file)}) for file in (plain, wrapped)]
+        assert torch.equal(built[0](pictures()), built[1](pictures()))
+
+    def test_says_which_weights_they_were(self, weights):
+        origin = features.build({"name": "timm", "model": SMALL, "weights": weights, "device": "cpu"}).origin()
+        with open(weights, "rb") as content:
+            digest = hashlib.sha256(content.read()).hexdigest()
+        assert origin == {"timm": timm.__version__, "weights_sha256": digest}
+
+    def test_says_which_weight_has_another_shape(self, tmp_path):
+        grey = timm.create_model(SMALL, in_chans=1)
+        torch.save(grey.state_dict(), tmp_path / "grey.pth")
+        with pytest.raises(ArgumentError, match=r"conv1\.0\.weight is \(\d+, 1, 3, 3\) there and \(\d+, 3, 3, 3\) in"):
+            features.build({"name": "timm", "model": SMALL, "weights": str(tmp_path / "grey.pth")})
+
+    def test_says_what_cannot_be_read(self, network, tmp_path):
+        (tmp_path / "junk.pth").write_bytes(b"hello" * 100)
+        torch.save(network, tmp_path / "whole.pth")
+        torch.save([1], tmp_path / "list.pth")
+        for name in ("junk", "whole", "list"):
+            with pytest.raises(ArgumentError, match=f"{name}.pth cannot be read as weights: expected"):
+                features.build({"name": "timm", "model": SMALL, "weights": str(tmp_path / f"{name}.pth")})
+
+    def test_says_that_pictures_are_too_small(self, weights):
+        with pytest.raises(ArgumentError, match="takes no pictures of 0 x 0 pixels, set side to more"):
+            features.build({"name": "timm", "model": SMALL, "weights": weights, "side": 0, "device": "cpu"})
+
+    def test_says_that_nothing_can_be_fetched(self, monkeypatch):
+        def offline(*_, **__):
+            raise OSError("no network")
+
+        monkeypatch.setattr(timm, "create_model", offline)
+        with pytest.raises(ArgumentError, match="set weights to a file of them: no network"):
+            features.build({"name": "timm", "model": SMALL, "pretrained": True, "device": "cpu"})
 
 
 class TestInception:
@@ -108,6 +150,25 @@ class TestInception:
         (tmp_path / "other.pth").write_bytes(b"other")
         with pytest.raises(ArgumentError, match="in other weights there is no FID"):
             features.build({"name": "inception", "weights": str(tmp_path / "other.pth")})
+
+    def test_unpickles_nothing(self, monkeypatch, tmp_path):
+        class Fidelity:
+            def FeatureExtractorInceptionV3(self, *_, **__):
+                raise AssertionError("it would have unpickled the file")
+
+        class Evil:
+            def __reduce__(self):
+                return (tmp_path.joinpath("ran").touch, ())
+
+        monkeypatch.setitem(sys.modules, "torch_fidelity", SimpleNamespace())
+        monkeypatch.setitem(sys.modules, "torch_fidelity.feature_extractor_inceptionv3", Fidelity())
+        torch.save({"weight": Evil()}, tmp_path / "evil.pth")
+        digest = hashlib.sha256((tmp_path / "evil.pth").read_bytes()).hexdigest()
+        # a file with the same eight digits is a matter of minutes
+        monkeypatch.setattr(inception, "_SHA256", digest[:8])
+        with pytest.raises(ArgumentError, match=r"evil\.pth cannot be read as weights"):
+            features.build({"name": "inception", "weights": str(tmp_path / "evil.pth"), "device": "cpu"})
+        assert not (tmp_path / "ran").exists()
 
     @pytest.mark.slow
     def test_asks_the_network_for_bytes(self, monkeypatch, tmp_path):

@@ -27,3 +27,7 @@ class Features(ABC):
     @abstractmethod
     def facts(self) -> Mapping[str, float | int]:
         """What a reader must know to judge distances in these features, such as the accuracy of a classifier."""
+
+    def origin(self) -> Mapping[str, str]:
+        """What else must be the same for the features to be: the version of a package, the hash of a file."""
+        return {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import importlib.metadata
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from zoo.core.device import usable
 from zoo.core.errors import ArgumentValueError
 from zoo.metrics.features import Features
+from zoo.metrics.weights import read, sha256
 
 _BATCH = 32
 _SHA256 = "6726825d"
@@ -42,13 +43,14 @@ class Inception(Features):
         file = Path(weights).expanduser()
         if not file.is_file():
             raise ArgumentValueError(f"inception: there is no file {file}; it takes {_SOURCE}")
-        with file.open("rb") as content:
-            found = hashlib.file_digest(content, "sha256").hexdigest()
-        if not found.startswith(_SHA256):
+        self._sha256 = sha256(file)
+        if not self._sha256.startswith(_SHA256):
             raise ArgumentValueError(
-                f"inception: {file} has the SHA-256 {found[:8]}..., and in other weights there is no FID; it takes "
-                f"{_SOURCE}"
+                f"inception: {file} has the SHA-256 {self._sha256[:8]}..., and in other weights there is no FID; it "
+                f"takes {_SOURCE}"
             )
+        # torch-fidelity unpickles the file, and eight digits of a hash are no proof of what is in it
+        read(file, "inception")
         self._device = usable(device)
         self.network = FeatureExtractorInceptionV3("zoo", ["2048"], feature_extractor_weights_path=str(file))
         self.network.to(self._device)
@@ -65,3 +67,6 @@ class Inception(Features):
 
     def facts(self) -> Mapping[str, float | int]:
         return {"dimensions": self.dimensions}
+
+    def origin(self) -> Mapping[str, str]:
+        return {"torch-fidelity": importlib.metadata.version("torch-fidelity"), "weights_sha256": self._sha256}

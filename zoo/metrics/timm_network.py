@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import timm
 import torch
 from torch import Tensor, nn
@@ -15,9 +14,11 @@ from torch.nn import functional as F
 from zoo.core.device import usable
 from zoo.core.errors import ArgumentValueError
 from zoo.metrics.features import Features
+from zoo.metrics.weights import read, sha256
 
 _BATCH = 64
 _SHOWN = 3
+_WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
 
 
 class Timm(Features):
@@ -25,14 +26,16 @@ class Timm(Features):
 
     Args:
         model: its name, such as resnet18 or vit_small_patch14_dinov2.
-        weights: a file of its weights, .safetensors or of torch.save; their head may have any number of classes.
+        weights: a file of its weights, .safetensors or of torch.save; their head may have any number of classes. Of
+            a training state the moving average is taken where there is one, as timm does.
         pretrained: take the weights that timm fetches over the network, in place of a file.
         side: of the square that pictures are resized to; None takes what the network was trained with.
         device: cpu, cuda, ...; None takes the GPU when there is one.
 
     Raises:
-        ArgumentValueError: timm has no such network; there are neither weights nor ``pretrained``, or both; or the
-            file cannot be read, or holds another network.
+        ArgumentValueError: timm has no such network; there are neither weights nor ``pretrained``, or both; the
+            file cannot be read, or holds another network; weights cannot be fetched; or the network takes no picture
+            of that side.
     """
 
     def __init__(
@@ -51,9 +54,12 @@ class Timm(Features):
         if not timm.is_model(model):
             raise ArgumentValueError(f"timm: there is no network {model!r}; timm.list_models() names them")
         self._device = usable(device)
-        network: nn.Module = timm.create_model(model, pretrained=pretrained, num_classes=0)
+        network = _built(model, pretrained)
+        self._origin = {"timm": timm.__version__}
         if weights is not None:
-            _fill(network, Path(weights).expanduser(), model)
+            file = Path(weights).expanduser()
+            _fill(network, file, model)
+            self._origin["weights_sha256"] = sha256(file)
         self.network = network.to(self._device).eval()
         about: dict[str, Any] = timm.data.resolve_model_data_config(network)  # type: ignore[no-untyped-call]
         _, height, width = about["input_size"]
@@ -61,7 +67,13 @@ class Timm(Features):
         self._mean, self._std = (
             torch.tensor(about[key], device=self._device)[:, None, None] for key in ("mean", "std")
         )
-        self.dimensions = self(torch.zeros(1, 3, *self.size)).shape[1]
+        try:
+            self.dimensions = self(torch.zeros(1, 3, *self.size)).shape[1]
+        except RuntimeError as error:
+            first = str(error).partition("\n")[0]
+            raise ArgumentValueError(
+                f"timm: {model} takes no pictures of {self.size[0]} x {self.size[1]} pixels, set side to more: {first}"
+            ) from None
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
@@ -78,26 +90,49 @@ class Timm(Features):
     def facts(self) -> Mapping[str, float | int]:
         return {"dimensions": self.dimensions, "height": self.size[0], "width": self.size[1]}
 
+    def origin(self) -> Mapping[str, str]:
+        return self._origin
+
+
+def _built(model: str, pretrained: bool) -> nn.Module:
+    try:
+        network: nn.Module = timm.create_model(model, pretrained=pretrained, num_classes=0)
+    except Exception as error:  # a network that fails does so in many ways
+        if not pretrained:
+            raise
+        first = str(error).partition("\n")[0]
+        raise ArgumentValueError(
+            f"timm: the weights of {model} cannot be fetched; set weights to a file of them: {first}"
+        ) from None
+    return network
+
 
 def _fill(network: nn.Module, file: Path, model: str) -> None:
     """Load the weights; those of the head, which is not there, are left aside."""
-    try:
-        if file.suffix == ".safetensors":
-            state = safetensors.torch.load_file(file)
-        else:
-            state = torch.load(file, map_location="cpu", weights_only=True)
-            state = state.get("state_dict", state)
-        wrong = network.load_state_dict(state, strict=False)
-    except Exception as error:  # readers raise whatever the bytes of a file lead them to
-        first = str(error).partition("\n")[0]
-        raise ArgumentValueError(f"timm: {file} cannot be read as weights of {model}: {first}") from None
+    state = read(file, "timm")
+    state = next((state[name] for name in _WRAPPERS if isinstance(state.get(name), Mapping)), state)
+    # what training in several processes or compiled put before the names
+    state = timm.models.clean_state_dict(state)
+    own = network.state_dict()
     passport: Any = network.pretrained_cfg
     head = passport.get("classifier") or ()
     heads = tuple(f"{name}." for name in ((head,) if isinstance(head, str) else head))
-    foreign = [name for name in wrong.unexpected_keys if not name.startswith(heads)]
-    if wrong.missing_keys or foreign:
-        lacking = ", ".join(wrong.missing_keys[:_SHOWN]) or "nothing"
-        beside = ", ".join(foreign[:_SHOWN]) or "nothing"
+    lacking = [name for name in own if name not in state]
+    foreign = [name for name in state if name not in own and not name.startswith(heads)]
+    if lacking or foreign:
         raise ArgumentValueError(
-            f"timm: {file} holds weights of another network than {model}: it lacks {lacking}; it has besides: {beside}"
+            f"timm: {file} holds weights of another network than {model}: it lacks {_few(lacking)}; it has besides: "
+            f"{_few(foreign)}"
         )
+    for name, tensor in own.items():
+        given = state[name].shape if isinstance(state[name], Tensor) else ()
+        if given != tensor.shape:
+            raise ArgumentValueError(
+                f"timm: {file} holds weights of another network than {model}: {name} is {tuple(given)} there and "
+                f"{tuple(tensor.shape)} in {model}"
+            )
+    network.load_state_dict({name: state[name] for name in own})
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:_SHOWN]) or "nothing"

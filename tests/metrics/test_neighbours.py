@@ -42,6 +42,16 @@ def test_counts_of_balls(rows):
     assert 0 < int(expected.sum()) < 40 * 30
 
 
+@pytest.mark.parametrize("rows", [1, 2, 1024])
+def test_among_equals_the_first(rows):
+    points = torch.tensor([[0.0], [1.0], [1.0], [-1.0], [1.0]], dtype=torch.float64)
+    assert nearest(points[:1], points, 4, rows=rows).places.tolist() == [[0, 1, 2, 3]]
+    own = nearest(points, points, 4, itself=True, rows=rows)
+    assert own.places[1].tolist() == [2, 4, 0, 3]
+    assert own.places[4].tolist() == [1, 2, 0, 3]
+    assert own.distances[1].tolist() == [0, 0, 1, 2]
+
+
 def test_a_copy_is_at_no_distance():
     # far from the origin, where |a|^2 + |b|^2 - 2ab alone would leave 1e-4 of rounding
     points = cloud(6, 0) + 1e4

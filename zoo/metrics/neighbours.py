@@ -31,8 +31,8 @@ def nearest(points: Tensor, among: Tensor, k: int = 1, *, itself: bool = False, 
     """The k nearest of ``among`` to each of the points, nearest first.
 
     Args:
-        points: (N, D).
-        among: (M, D) with M >= k.
+        points: (N, D), finite.
+        among: (M, D) with M >= k, finite.
         k: how many.
         itself: the points are ``among``, and none is its own neighbour; M > k.
         rows: so many points are compared with so many others at a time; the result does not depend on it.
@@ -50,11 +50,11 @@ def nearest(points: Tensor, among: Tensor, k: int = 1, *, itself: bool = False, 
         for offset, others in _blocks(among, rows):
             found = _squared(block, others)
             if itself and start == offset:
-                found.fill_diagonal_(torch.inf)
+                # further than anything, and not what is taken already
+                found.fill_diagonal_(torch.finfo(found.dtype).max)
             numbers = torch.arange(offset, offset + len(others)).expand(len(block), -1)
             best, best_places = torch.cat([best, found], 1), torch.cat([best_places, numbers], 1)
-            # among equals the first: a stable order makes the result independent of the blocks
-            order = best.sort(dim=1, stable=True).indices[:, :k]
+            order = _least(best, k)
             best, best_places = best.gather(1, order), best_places.gather(1, order)
         squares.append(best)
         places.append(best_places)
@@ -89,6 +89,19 @@ def counts_within(points: Tensor, centres: Tensor, radii: Tensor, *, rows: int =
             count += (_squared(block, others) <= limits[offset : offset + len(others)].square() + slack).sum(1)
         counts.append(count)
     return torch.cat(counts)
+
+
+def _least(table: Tensor, k: int) -> Tensor:
+    """Where the k least of each row are, or all of a narrower one: (N, M) -> (N, k).
+
+    Among equals the first, so that neighbours do not depend on the blocks: ``min`` promises it, ``topk`` does not, and
+    sorting whole rows takes longer than the distances themselves.
+    """
+    rest, order = table.clone(), []
+    for _ in range(min(k, table.shape[1])):
+        order.append(rest.min(1, keepdim=True).indices)
+        rest.scatter_(1, order[-1], torch.inf)
+    return torch.cat(order, 1)
 
 
 def _check(points: Tensor, among: Tensor) -> None:

@@ -48,6 +48,7 @@ def draw(
     *,
     seed: int = 0,
     labels: Tensor | None = None,
+    low_res: Tensor | None = None,
     processes: int = 1,
     devices: Sequence[torch.device | str] = ("cpu",),
     **settings: Any,
@@ -63,6 +64,7 @@ def draw(
         n: how many.
         seed: of the first.
         labels: (n,) classes, for a model that takes them.
+        low_res: (n, C, h, w) pictures, for a model that enlarges them.
         processes: how many draw. One is this process.
         devices: where the models of the processes are, in turn.
         **settings: of :func:`zoo.sampling.sample`, such as sampler and steps.
@@ -75,7 +77,7 @@ def draw(
     """
     if processes < 1:
         raise EvaluationError(f"processes: expected at least 1, got {processes}")
-    given = {} if labels is None else {"labels": labels}
+    given = {name: rows for name, rows in (("labels", labels), ("low_res", low_res)) if rows is not None}
     jobs = [
         _Job(
             start,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -63,7 +64,13 @@ def intervals(schedule: Schedule, levels: int, places: Tensor) -> list[Tensor]:
 
 @torch.no_grad()
 def loss_by_level(
-    model: Diffusion, images: Tensor, labels: Tensor | None, *, levels: int = 20, seed: int = 0
+    model: Diffusion,
+    images: Tensor,
+    labels: Tensor | None,
+    *,
+    low_res: Tensor | None = None,
+    levels: int = 20,
+    seed: int = 0,
 ) -> Events[list[Level]]:
     """The mean loss in intervals of log SNR of one width, on the same pictures and the same noise in each of them.
 
@@ -71,6 +78,7 @@ def loss_by_level(
         model: what is judged; it is asked in evaluation mode.
         images: (N, C, H, W) in data space, N >= 2.
         labels: (N,) their classes, for a model that takes them.
+        low_res: (N, C, h, w) smaller ones of them, for a model that enlarges these.
         levels: how many intervals, see :func:`intervals`.
         seed: of the noise and the places in the intervals.
 
@@ -85,6 +93,7 @@ def loss_by_level(
     generator = torch.Generator().manual_seed(seed)
     places = torch.rand(len(images), dtype=torch.float64, generator=generator)
     eps = torch.randn(images.shape, generator=generator)
+    given = [(name, all_) for name, all_ in (("labels", labels), ("low_res", low_res)) if all_ is not None]
     training = [module for module in model.modules() if module.training]
     model.eval()
     found = []
@@ -94,7 +103,7 @@ def loss_by_level(
             yield Progress("loss by noise level", number, len(several))
             losses = torch.cat(
                 [
-                    _losses(model, images[rows], eps[rows], t[rows], None if labels is None else labels[rows])
+                    _losses(model, images[rows], eps[rows], t[rows], {name: all_[rows] for name, all_ in given})
                     for rows in torch.split(torch.arange(len(images)), _BATCH)
                 ]
             )
@@ -107,9 +116,9 @@ def loss_by_level(
     return found
 
 
-def _losses(model: Diffusion, images: Tensor, eps: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
+def _losses(model: Diffusion, images: Tensor, eps: Tensor, t: Tensor, conditions: Mapping[str, Tensor]) -> Tensor:
     """(B,) float64 on the CPU."""
     x_0 = model.scaling.encode(images.to(model.device))
-    cond = {} if labels is None else {"labels": labels.to(model.device)}
+    cond = {name: rows.to(model.device) for name, rows in conditions.items()}
     losses = model.loss(x_0, t=t.to(model.device), eps=eps.to(x_0), **cond)
     return losses.to("cpu", torch.float64)

@@ -30,12 +30,14 @@ class Real:
         labels: (N,) their classes, -1 for none.
         about: what they are, in a line.
         size: of the whole set.
+        low_res: (N, C, h, w) smaller ones of them, where the data has these.
     """
 
     images: Tensor
     labels: Tensor
     about: str
     size: int
+    low_res: Tensor | None = None
 
     @property
     def half(self) -> int:
@@ -54,6 +56,7 @@ def gather(data: Dataset, limit: int, seed: int) -> Events[Real]:
     if len(order) < LEAST:
         raise EvaluationError(f"{data.describe()}: {len(order)} pictures are too few to judge by; it takes {LEAST}")
     images: list[Tensor] = []
+    smaller: list[Tensor] = []
     labels: list[int] = []
     for place, index in enumerate(order):
         example = data[index]
@@ -66,12 +69,24 @@ def gather(data: Dataset, limit: int, seed: int) -> Events[Real]:
                 f"(1 or 3, H, W) and all of one size, can be compared{hint}"
             )
         images.append(image)
+        if "low_res" in example:
+            smaller.append(example["low_res"])
         labels.append(int(example.get("labels", -1)))
         if place % _TOLD_EVERY == 0:
             yield Progress("reading", place, len(order))
     found = torch.tensor(labels)
     spread = _spread(found)
-    return Real(torch.stack(images)[spread], found[spread], data.describe(), len(data))
+    low_res = _in_order(smaller, spread) if smaller else None
+    return Real(_in_order(images, spread), found[spread], data.describe(), len(data), low_res)
+
+
+def _in_order(rows: list[Tensor], order: Tensor) -> Tensor:
+    """The rows as one tensor; each is let go when it is copied, so that they are never all there twice."""
+    made = torch.empty(len(rows), *rows[0].shape, dtype=rows[0].dtype)
+    for place, index in enumerate(order.tolist()):
+        made[place] = rows[index]
+        rows[index] = made[place]
+    return made
 
 
 def _spread(labels: Tensor) -> Tensor:
@@ -108,3 +123,22 @@ def wanted_labels(model: Diffusion, real: Real, n: int) -> tuple[Tensor | None, 
             f"{real.about}: it has a class {int(real.labels.max())}, and the model has the classes 0-{classes - 1}"
         )
     return real.labels[torch.arange(n) % real.half], ""
+
+
+def wanted_low_res(model: Diffusion, real: Real, n: int) -> Tensor | None:
+    """What n samples are to be enlarged from: (n, C, h, w), of the pictures of the first half, over and over.
+
+    Returns:
+        None for a model that enlarges nothing.
+
+    Raises:
+        EvaluationError: the model enlarges, and the data has no smaller pictures.
+    """
+    if not model.config.get("denoiser", {}).get("low_res_channels"):
+        return None
+    if real.low_res is None:
+        raise EvaluationError(
+            f"{real.about}: this model enlarges pictures, and the data has no smaller ones; set its low_res_factor, "
+            "as in 'images path=FOLDER low_res_factor=4'"
+        )
+    return real.low_res[torch.arange(n) % real.half]

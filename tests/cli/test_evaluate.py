@@ -61,7 +61,8 @@ def test_a_folder_is_read_as_the_model_was_trained(zoo: Zoo, tmp_path: Path, fol
     assert "2 classes" in tree["data"]
     assert tree["sampling"]["steps"] == 2
     assert tree["features"] == {"name": "pixels", "side": 4}
-    assert [line.split("  ")[0] for line in done.out.splitlines()[2:5]] == ["FD-pixels", "KD-pixels", "precision"]
+    measures = [line.split("  ")[0] for line in done.out.splitlines()[2:6]]
+    assert measures == ["FD-pixels", "FD-pixels, all beside all", "KD-pixels", "precision"]
     # 12 samples and 48 features
     assert "more about how few they are" in done.err
 

@@ -1,6 +1,7 @@
 """Evaluations of models whose faults are known."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from zoo.core.diffusion import Diffusion
 from zoo.data.base import InMemory
 from zoo.evaluation import EvaluationError, Progress, evaluate, events, result
 from zoo.evaluation.real import Real, gather, wanted_labels
+from zoo.metrics.pixels import Pixels
 
 FEW = {"n": 60, "features": "pixels", "steps": 20}
 
@@ -141,7 +143,88 @@ def test_takes_the_classifier_where_there_are_classes(parts):
 def test_looks_at_no_more_than_it_may(parts):
     found = evaluate(parts.wrapped(parts.Gaussian()), parts.pictures(200, seed=0), real=50, **FEW)
     assert (found.looked_at, found.data_size, found.floor.pictures) == (50, 200, 25)
-    assert any("25 pictures and the samples are 60" in remark for remark in found.remarks)
+    # the columns are of as many, whatever n is
+    assert (found.samples.pictures, found.drawn, len(found.pictures)) == (25, 60, 60)
+    assert any("of the first 25 of 60 samples" in remark for remark in found.remarks)
+
+
+def test_more_samples_than_data_make_no_distance_smaller(parts):
+    model, data = parts.wrapped(parts.Gaussian()), parts.pictures(80, seed=0)
+    few, many = (evaluate(model, data, n=n, features="pixels", steps=20) for n in (40, 400))
+    assert (few.samples, few.floor) == (
+        replace(many.samples, frechet_all=few.samples.frechet_all),
+        many.floor,
+    )
+    # 400 samples beside all 80 pictures: nothing but their number has changed, and it tells
+    assert many.samples.frechet_all < 0.8 * few.samples.frechet_all
+    assert many.rows()[1] == ("FD-pixels, all beside all", f"{many.samples.frechet_all:.4g}", "-", "low")
+
+
+def test_what_is_beyond_a_dark_set_stays_there(parts):
+    data = parts.pictures(100, seed=0)
+    data.x_0 = data.x_0.clamp(-0.9, -0.7)
+    found = evaluate(parts.wrapped(parts.Gaussian(mean=2.0)), data, **FEW)
+    assert float(found.pictures.max()) == 1
+    assert found.samples.frechet > 16 * 1.5**2
+
+
+def test_features_that_are_not_finite_are_no_measure(parts, monkeypatch):
+    monkeypatch.setattr(Pixels, "__call__", lambda self, images: images.flatten(1) / 0)
+    with pytest.raises(EvaluationError, match="features: some are not finite"):
+        evaluate(parts.wrapped(parts.Gaussian()), parts.pictures(60, seed=0), **FEW)
+
+
+def test_says_of_which_weights_and_pictures_it_is(parts):
+    model, data = parts.wrapped(torch.nn.Conv2d(1, 1, 1)), parts.pictures(60, seed=0)
+    model.denoiser.forward = lambda x, t: x
+    first, again, moved = (evaluate(model, data, seed=seed, **FEW).origin for seed in (0, 0, 1))
+    assert set(first) == {"pictures_sha256", "model_sha256"}
+    assert first == again == moved
+    with torch.no_grad():
+        next(iter(model.denoiser.parameters())).add_(1)
+    data.x_0[3] += 0.01
+    other = evaluate(model, data, **FEW).origin
+    assert other["pictures_sha256"] != first["pictures_sha256"]
+    assert other["model_sha256"] != first["model_sha256"]
+
+
+class Enlarging(torch.nn.Module):
+    """E[eps | x_t, low_res] where the picture is the small one, enlarged."""
+
+    def __init__(self):
+        super().__init__()
+        self.schedule = zoo.Diffusion.wrap(lambda x, t: x).schedule
+
+    def forward(self, x, t, low_res):
+        m = self.schedule(t.double()).like(x)
+        return (x - m.alpha * low_res.repeat_interleave(2, 2).repeat_interleave(2, 3)) / m.sigma
+
+
+class Squares(InMemory):
+    """Pictures of squares, beside those of one pixel a square."""
+
+    def __init__(self, small):
+        large = small.repeat_interleave(2, 2).repeat_interleave(2, 3)
+        super().__init__(large, None, classes=None, title="squares")
+        self.small = small
+
+    def __getitem__(self, index):
+        return super().__getitem__(index) | {"low_res": self.small[index]}
+
+
+def test_a_model_that_enlarges_is_given_what_to_enlarge(parts):
+    small = 0.3 * torch.randn(60, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+    model = parts.wrapped(Enlarging())
+    model.config = {"denoiser": {"low_res_channels": 1}}
+    found = evaluate(model, Squares(small), n=40, features="pixels", steps=5)
+    # each sample is the picture it was enlarged from, of the half that is set aside
+    assert found.samples.frechet == pytest.approx(found.floor.frechet, abs=1e-3)
+    assert max(level.loss for level in found.levels) < 1e-6
+    # and no copy for that: of the other half it has seen nothing
+    assert found.samples.nearer == found.floor.nearer < 0.9
+    assert found.copies_of == 30
+    with pytest.raises(EvaluationError, match="the data has no smaller ones; set its low_res_factor"):
+        evaluate(model, parts.pictures(60, seed=0), **FEW)
 
 
 def test_writes_a_report(parts, tmp_path):
@@ -157,6 +240,9 @@ def test_writes_a_report(parts, tmp_path):
     page = (tmp_path / "a" / "report" / "report.md").read_text()
     assert f"| FD-pixels | {found.samples.frechet:.4g} | {found.floor.frechet:.4g} | low |" in page
     assert "seeds 0 to 59" in page
+    assert f"100 subsets of {found.samples.kernel.size} pictures" in page
+    assert tree["origin"] == found.origin
+    assert all(value in page for value in found.origin.values())
     for path in written:
         if path.suffix == ".png":
             assert path.name in page

@@ -44,7 +44,13 @@ from zoo.cli.watching import watched
     "are applied in their order.",
 )
 @click.option("--precision", type=click.Choice(["float32", "bf16", "auto"]), help="[default: the model's]")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the first sample.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Of the first sample; the next has one more.",
+)
 @click.option("--processes", type=click.IntRange(min=1), help="Draw samples.  [default: one a device]")
 @click.option("--device", help="cpu, cuda, or several: cuda:0,cuda:1.  [default: all GPUs, else the CPU]")
 @click.option("--random-weights", is_flag=True, help="Judge a config that has no trained weights.")

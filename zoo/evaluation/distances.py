@@ -46,6 +46,8 @@ class Distances:
         nearer: share of them that are nearer to the data, in features, than it is to itself: of samples to all of it,
             of the half that was set aside to the other.
         nearer_pixels: likewise in pixels.
+        frechet_all: the Frechet distance of all samples and all pictures that were looked at, neither cut to halves nor
+            to one number; None for data itself.
         as_asked: share of samples in which the classifier sees the class that was asked for; None where none was, or
             the features are of another kind.
     """
@@ -59,6 +61,7 @@ class Distances:
     coverage: float
     nearer: float
     nearer_pixels: float
+    frechet_all: float | None = None
     as_asked: float | None = None
 
 

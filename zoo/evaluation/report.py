@@ -33,6 +33,7 @@ class Evaluation:
         model: what was judged.
         data: what it was judged by.
         looked_at: how many pictures of the data, half of them to compare with.
+        copies_of: how many of these samples may be copies of.
         data_size: how many there are.
         frechet_name: FID in the features of Inception, and no other; else FD and the name of the features.
         kernel_name: likewise.
@@ -40,11 +41,13 @@ class Evaluation:
         feature_facts: what it tells about itself.
         sampling: settings of the samples.
         seed: of the first sample.
-        samples: their distances.
+        drawn: how many samples.
+        samples: the distances of the first of them, as many as are set aside of the data.
         floor: those of the half of the data that was set aside, which no model can be much better than.
         levels: the loss by noise level.
         remarks: what a reader must know of these numbers.
         versions: what it ran with.
+        origin: SHA-256 of the weights and of the pictures that were looked at, and what features are of.
         seconds: by stage.
         pictures: (N, C, H, W) samples, for the sheet.
         nearest: the sheet of neighbours.
@@ -53,6 +56,7 @@ class Evaluation:
     model: str
     data: str
     looked_at: int
+    copies_of: int
     data_size: int
     frechet_name: str
     kernel_name: str
@@ -60,11 +64,13 @@ class Evaluation:
     feature_facts: Mapping[str, float | int]
     sampling: Mapping[str, Any]
     seed: int
+    drawn: int
     samples: Distances
     floor: Distances
     levels: Sequence[Level]
     remarks: Sequence[str]
     versions: Mapping[str, str]
+    origin: Mapping[str, str]
     seconds: Mapping[str, float]
     pictures: Tensor
     nearest: Image.Image
@@ -85,6 +91,7 @@ class Evaluation:
         kernel, own_kernel = (f"{one.kernel.mean:.3g} ± {one.kernel.std:.2g}" for one in (a, b))
         rows = [
             (self.frechet_name, f"{a.frechet:.4g}", f"{b.frechet:.4g}", "low"),
+            (f"{self.frechet_name}, all beside all", f"{a.frechet_all:.4g}", "-", "low"),
             (self.kernel_name, kernel, own_kernel, "low; 0 on average for data"),
             ("precision", f"{a.precision:.3f}", f"{b.precision:.3f}", "high"),
             ("recall", f"{a.recall:.3f}", f"{b.recall:.3f}", "high"),
@@ -109,16 +116,20 @@ class Evaluation:
         facts = ", ".join(f"{key.replace('_', ' ')} {value:.4g}" for key, value in self.feature_facts.items())
         settings = ", ".join(f"{key} {_short(value)}" for key, value in self.sampling.items())
         seconds = ", ".join(f"{stage} {took:.1f} s" for stage, took in self.seconds.items())
+        half, kernel = self.looked_at - self.looked_at // 2, self.samples.kernel
         table = "\n".join(f"| {' | '.join(row)} |" for row in self.rows())
         remarks = "".join(f"- {remark}\n" for remark in self.remarks)
-        return f"""# {self.model}: {self.samples.pictures:,} samples beside the data
+        origin = "".join(f"- {key.replace('_', ' ')}: {value}\n" for key, value in self.origin.items())
+        return f"""# {self.model}: {self.drawn:,} samples beside the data
 
 | measure | samples | data | good is |
 |---|---|---|---|
 {table}
 
-Both columns are beside one half of the data, {self.looked_at - self.looked_at // 2:,} pictures. The column "data" is \
-the other half, {self.floor.pictures:,} of them: what a perfect model would come to.
+Both columns are of {self.samples.pictures:,} pictures, beside one half of the data, {half:,} pictures. Those of the \
+column "data" are of the other half: what a perfect model would come to. "All beside all" is of all {self.drawn:,} \
+samples and all {self.looked_at:,} pictures. {self.kernel_name} is the mean ± the standard deviation of \
+{kernel.subsets:,} subsets of {kernel.size:,} pictures.
 {remarks and chr(10) + remarks}
 ![samples](samples.png)
 
@@ -130,21 +141,23 @@ The samples that are nearest to a picture of the data, in units of how near its 
 sample, the {COLUMNS} nearest pictures in features, the {COLUMNS} nearest in pixels.
 
 "Nearer to data than data" is the share of pictures whose nearest picture of the data has no other that near. For \
-samples it is taken over all {self.looked_at:,} pictures. Copies bring it close to 1; far above the column "data" it \
-is a warning.
+samples it is taken over {self.copies_of:,} pictures; a copy of another is not seen. Copies bring it close to 1; far \
+above the column "data" it is a warning.
 
 ## Loss by noise level
 
 ![loss by noise level](loss-by-noise.png)
 
+The mean over {self.levels[0].pictures:,} pictures of the data, unweighted; standard errors are in report.json.
+
 ## How it was measured
 
 - data: {self.data}; {self.looked_at:,} of {self.data_size:,} were looked at
 - features: {_short(self.features)} ({facts})
-- sampling: {settings}; seeds {self.seed} to {self.seed + self.samples.pictures - 1}, one a sample
+- sampling: {settings}; seeds {self.seed} to {self.seed + self.drawn - 1}, one a sample
 - versions: {", ".join(f"{name} {version}" for name, version in self.versions.items())}
 - time: {seconds}
-"""
+{origin}"""
 
     def save(self, folder: str | PathLike[str]) -> list[Path]:
         """Write the report into a folder, which is made; each file is the old or the new one, never half of it.

@@ -16,15 +16,16 @@ import zoo
 from registry import features as extractors
 from zoo.core.diffusion import Diffusion
 from zoo.data.base import Dataset
-from zoo.evaluation import neighbours
+from zoo.evaluation import digests, neighbours
 from zoo.evaluation.distances import PIXEL_SIDE, Distances, Seen, measured
 from zoo.evaluation.draws import draw
 from zoo.evaluation.errors import EvaluationError
 from zoo.evaluation.noise_levels import loss_by_level
-from zoo.evaluation.real import Real, gather, wanted_labels
+from zoo.evaluation.real import Real, gather, wanted_labels, wanted_low_res
 from zoo.evaluation.report import Evaluation
 from zoo.metrics.classifier import Classifier
 from zoo.metrics.features import Features
+from zoo.metrics.frechet import Moments, frechet_distance
 from zoo.metrics.pixels import Pixels
 from zoo.progress import Events, Progress, result
 from zoo.sampling import chosen_grid, chosen_sampler
@@ -34,6 +35,7 @@ LEAST = 10
 
 _LOSS_PICTURES = 128
 _BATCH = 256
+_PAPERS = 50_000
 
 
 def evaluate(model: Diffusion, data: Dataset, **options: Any) -> Evaluation:
@@ -89,6 +91,7 @@ def events(
     if model.shape is not None and any(want not in (None, side) for want, side in zip(model.shape, size, strict=False)):
         raise EvaluationError(f"{found.about}: pictures of {size}, and the model makes {model.shape}")
     labels, remark = wanted_labels(model, found, n)
+    low_res = wanted_low_res(model, found, n)
     spec = _features(features, found)
     yield Progress(f"features: {spec['name']}", 0, 1)
     with _timed(clock, "features"):
@@ -97,45 +100,63 @@ def events(
         data_seen = Seen(_by_parts(extractor, found.images), pixels(found.images))
     with _timed(clock, "sampling"):
         samples = yield from draw(
-            model, n, seed=seed, labels=labels, processes=processes, devices=devices, shape=size, **settings
+            model,
+            n,
+            seed=seed,
+            labels=labels,
+            low_res=low_res,
+            processes=processes,
+            devices=devices,
+            shape=size,
+            **settings,
         )
     if not samples.isfinite().all():
         wrong = int((~samples.isfinite().flatten(1).all(1)).sum())
         raise EvaluationError(f"{wrong} of {n} samples are not finite: the sampler diverges, or the weights are broken")
-    # as a picture is cut when it is saved
-    samples = samples.float().clamp(float(found.images.min()), float(found.images.max()))
+    # as a picture is cut when it is saved, and not to what a dark or pale set reaches
+    samples = samples.float().clamp(min(-1.0, float(found.images.min())), max(1.0, float(found.images.max())))
     yield Progress("distances", 0, 1)
     with _timed(clock, "distances"):
         seen = Seen(_by_parts(extractor, samples), pixels(samples))
         beside = data_seen.rows(found.half)
-        aside = data_seen.rows(0, min(n, found.half))
-        judged = measured(seen, beside, copied=data_seen, seed=seed)
+        # what is enlarged from the first half is near to it, and no copy for that
+        first = 0 if low_res is None else found.half
+        # fewer pictures are further away and reach less of the data: both columns are of as many
+        fewest = min(n, found.half)
+        aside = data_seen.rows(0, fewest)
+        judged = measured(seen.rows(0, fewest), beside, copied=data_seen.rows(first), seed=seed)
+        everything = frechet_distance(Moments.of(seen.features), Moments.of(data_seen.features))
+        judged = replace(judged, frechet_all=everything)
         if isinstance(extractor, Classifier) and labels is not None:
             judged = replace(judged, as_asked=float((extractor.guess(samples) == labels).double().mean()))
         floor = measured(aside, beside, copied=beside, seed=seed)
-        copies = neighbours.sheet(samples, seen, found.images, data_seen)
+        copies = neighbours.sheet(samples, seen, found.images[first:], data_seen.rows(first))
     with _timed(clock, "loss"):
         some = found.images[:_LOSS_PICTURES]
         told = None if labels is None else _labels_of(found, len(some), labels)
-        levels = yield from loss_by_level(model.to(devices[0]), some, told, seed=seed)
+        given = None if low_res is None or found.low_res is None else found.low_res[:_LOSS_PICTURES]
+        levels = yield from loss_by_level(model.to(devices[0]), some, told, low_res=given, seed=seed)
     name = str(spec["name"])
     return Evaluation(
         model=title,
         data=found.about,
         looked_at=len(found.images),
+        copies_of=len(found.images) - first,
         data_size=found.size,
         # what other networks give must not be read as one of the numbers in papers
         frechet_name="FID" if name == "inception" else f"FD-{name}",
         kernel_name="KID" if name == "inception" else f"KD-{name}",
         features=spec,
         feature_facts=dict(extractor.facts()),
-        sampling=_settings(model, settings),
+        sampling=_settings(model, settings) | {"device": torch.device(devices[0]).type},
         seed=seed,
+        drawn=n,
         samples=judged,
         floor=floor,
         levels=levels,
-        remarks=[*([remark] if remark else []), *_remarks(judged, floor, extractor, found)],
+        remarks=[*([remark] if remark else []), *_remarks(judged, floor, extractor, found, n, name)],
         versions={"zoo": zoo.__version__, "torch": str(torch.__version__), "python": platform.python_version()},
+        origin=_origin(model, found, extractor),
         seconds=clock,
         pictures=samples,
         nearest=copies,
@@ -160,7 +181,19 @@ def _features(features: str | Mapping[str, Any] | None, real: Real) -> dict[str,
 
 
 def _by_parts(extractor: Features, images: Tensor) -> Tensor:
-    return torch.cat([extractor(part) for part in torch.split(images, _BATCH)])
+    found = torch.cat([extractor(part) for part in torch.split(images, _BATCH)])
+    if not found.isfinite().all():
+        raise EvaluationError("features: some are not finite, so that nothing can be compared; the weights are broken")
+    return found
+
+
+def _origin(model: Diffusion, real: Real, extractor: Features) -> dict[str, str]:
+    """Of which weights, pictures and features the numbers are."""
+    found = {"pictures_sha256": digests.of_pictures(real.images, real.labels)}
+    # a function of the caller's has no weights to tell it by
+    if weights := model.denoiser.state_dict():
+        found["model_sha256"] = digests.of_tensors(weights)
+    return found | {f"features_{name}": value for name, value in extractor.origin().items()}
 
 
 def _labels_of(real: Real, n: int, dealt: Tensor) -> Tensor:
@@ -174,12 +207,20 @@ def _settings(model: Diffusion, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {**own, **{name: value for name, value in settings.items() if value is not None}}
 
 
-def _remarks(judged: Distances, floor: Distances, extractor: Features, real: Real) -> list[str]:
+def _remarks(
+    judged: Distances, floor: Distances, extractor: Features, real: Real, drawn: int, features: str
+) -> list[str]:
     remarks = []
-    if judged.pictures != floor.pictures:
+    if drawn > judged.pictures:
         remarks.append(
-            f"The data's own column is of {floor.pictures:,} pictures and the samples are {judged.pictures:,}: "
-            "distances of fewer pictures are larger by that alone."
+            f"Both columns are of {judged.pictures:,} pictures, as many as the data can set aside, and so of the first "
+            f"{judged.pictures:,} of {drawn:,} samples. More pictures of the data would make use of all."
+        )
+    if features == "inception" and (drawn < _PAPERS or len(real.images) < real.size):
+        remarks.append(
+            f"FID as papers quote it is of {_PAPERS:,} samples beside all of the data, the row 'all beside all'; here "
+            f"it is of {drawn:,} samples beside {len(real.images):,} of {real.size:,} pictures, and fewer make it "
+            "larger."
         )
     fewest = min(judged.pictures, floor.pictures, len(real.images) - real.half)
     if fewest <= extractor.dimensions:

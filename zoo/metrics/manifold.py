@@ -80,7 +80,7 @@ def share_nearer_than_data(real: Tensor, samples: Tensor) -> float:
     """
     found = nearest(samples, real)
     # of those pictures alone that something is nearest to; the first neighbour of each is itself
-    asked, row = found.places[:, 0].unique(return_inverse=True)
+    asked, row = found.places[:, 0].unique(return_inverse=True)  # type: ignore[no-untyped-call]
     apart = nearest(real[asked], real, 2).distances[:, 1]
     return float((found.distances[:, 0] < apart[row]).double().mean())
 

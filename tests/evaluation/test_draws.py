@@ -2,6 +2,9 @@
 
 import multiprocessing
 import os
+import signal
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -43,6 +46,17 @@ def test_one_process_and_two_draw_the_same(model):
     one = drawn(model, 11, processes=1, **how)
     assert torch.equal(drawn(model, 11, processes=2, **how), one)
     assert not torch.equal(drawn(model, 11, seed=3), one)
+
+
+@pytest.mark.slow
+def test_weights_mapped_from_a_file_round_alike(tmp_path):
+    zoo.save(zoo.build("tiny-unet"), tmp_path / "model.safetensors")
+    model = zoo.load(tmp_path / "model.safetensors")
+    # what makes the difference: a copy begins at a multiple of 64
+    assert any(tensor.data_ptr() % 64 for tensor in model.parameters())
+    two = drawn(model, 8, processes=2)
+    assert torch.equal(drawn(model, 8, processes=1), two)
+    assert not any(tensor.data_ptr() % 64 for tensor in model.parameters())
 
 
 def test_more_processes_than_work_are_not_started(model):
@@ -100,6 +114,38 @@ def test_a_process_that_dies_is_noticed(model):
     with pytest.raises(EvaluationError, match=r"ended with code -9; when memory ran out"):
         result(steps)
     assert not _children()
+
+
+ENDLESS = """
+import multiprocessing, threading, zoo
+from zoo.evaluation.draws import draw
+
+
+def tell():
+    while len(multiprocessing.active_children()) < 2:
+        pass
+    print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=tell).start()
+    list(draw(zoo.build("tiny-unet"), 100, steps=900, processes=2))
+"""
+
+
+@pytest.mark.slow
+def test_processes_end_with_the_one_that_started_them(tmp_path):
+    (tmp_path / "script.py").write_text(ENDLESS)
+    script = subprocess.Popen([sys.executable, tmp_path / "script.py"], stdout=subprocess.PIPE, text=True)
+    workers = [int(pid) for pid in script.stdout.readline().split()]
+    script.kill()
+    try:
+        # they hold the pipe as well: it ends when the last of them does, long before they have drawn anything
+        script.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        for pid in workers:
+            os.kill(pid, signal.SIGKILL)
+        pytest.fail("they went on")
 
 
 def test_a_model_that_no_file_could_hold_needs_one_process():

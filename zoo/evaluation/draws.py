@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
 import signal
+import threading
 import traceback
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +27,8 @@ from zoo.sampling import sample
 
 CHUNK = 50
 """Samples that are asked for at a time, by whichever process: what is rounded together does not depend on how many."""
+
+_ALIGNMENT = 64
 
 
 @dataclass(frozen=True)
@@ -106,9 +110,18 @@ _Parts = Generator[tuple[int, Tensor], None, None]
 
 
 def _here(model: Diffusion, jobs: Sequence[_Job], device: torch.device | str, settings: Mapping[str, Any]) -> _Parts:
-    model.to(device)
+    _align(model.to(device))
     for job in jobs:
         yield job.start, _drawn(model, job, settings)
+
+
+def _align(model: Diffusion) -> None:
+    """Put the weights where a copy has them: kernels of the CPU round by the address at which their operands begin, and
+    weights that are mapped from a file begin anywhere.
+    """
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.device.type == "cpu" and tensor.untyped_storage().data_ptr() % _ALIGNMENT:
+            tensor.data = tensor.data.clone()
 
 
 def _drawn(model: Diffusion, job: _Job, settings: Mapping[str, Any]) -> Tensor:
@@ -182,8 +195,9 @@ def _work(
     pipe: Connection, content: bytes, jobs: Sequence[_Job], device: str, threads: int, settings: Mapping[str, Any]
 ) -> None:
     """One process: draws its jobs and sends them, then None; or the message of what went wrong."""
-    # Ctrl-C is for the process that started this one, and ends both
+    # Ctrl-C is for the process that started this one, and ends both; so does whatever else ends that one
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     try:
         model: Diffusion = pickle.loads(content)
@@ -194,3 +208,10 @@ def _work(
         pipe.send(str(error))
     except Exception:
         pipe.send(f"a sampling process failed:\n{traceback.format_exc()}")
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

@@ -92,6 +92,20 @@ def test_classes_are_spread_as_in_the_data():
     assert wanted_labels(zoo.Diffusion.wrap(lambda x, t: x), real, 5) == (None, "")
 
 
+def test_pictures_and_classes_and_smaller_ones_stay_together():
+    labels = torch.arange(57) % 4
+
+    class Marked(InMemory):
+        def __getitem__(self, index):
+            return super().__getitem__(index) | {"low_res": torch.full((1, 2, 2), float(labels[index]))}
+
+    images = labels[:, None, None, None] + torch.arange(57)[:, None, None, None] / 100 * torch.ones(1, 1, 4, 4)
+    real = result(gather(Marked(images, labels, classes=4, title="pictures"), 40, seed=0))
+    assert torch.equal(real.images.long()[:, 0, 0, 0], real.labels)
+    assert torch.equal(real.low_res.long()[:, 0, 0, 0], real.labels)
+    assert len(real.images.unique(dim=0)) == 40
+
+
 def test_the_classifier_tells_whether_samples_are_what_was_asked_for(parts):
     labels = torch.arange(400) % 2
     data = parts.pictures(400, seed=0, labels=labels)

@@ -55,38 +55,48 @@ def gather(data: Dataset, limit: int, seed: int) -> Events[Real]:
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:limit].tolist()
     if len(order) < LEAST:
         raise EvaluationError(f"{data.describe()}: {len(order)} pictures are too few to judge by; it takes {LEAST}")
-    images: list[Tensor] = []
-    smaller: list[Tensor] = []
+    images = low_res = torch.empty(0)
     labels: list[int] = []
     for place, index in enumerate(order):
         example = data[index]
         image: Tensor = example["x_0"]
-        if image.ndim != 3 or image.shape[0] not in (1, 3) or (images and image.shape != images[0].shape):
-            first = f" where others are {tuple(images[0].shape)}" if images else ""
+        if image.ndim != 3 or image.shape[0] not in (1, 3) or (place and image.shape != images.shape[1:]):
+            first = f" where others are {tuple(images.shape[1:])}" if place else ""
             hint = "; buckets=false cuts these to one" if data.groups() is not None else ""
             raise EvaluationError(
                 f"{data.describe()}: example {index} has the shape {tuple(image.shape)}{first}; only pictures, "
                 f"(1 or 3, H, W) and all of one size, can be compared{hint}"
             )
-        images.append(image)
-        if "low_res" in example:
-            smaller.append(example["low_res"])
+        smaller: Tensor | None = example.get("low_res")
+        if not place:
+            # one piece of memory from the start: a list that is stacked and put in order would be there three times
+            images = image.new_empty(len(order), *image.shape)
+            low_res = low_res if smaller is None else smaller.new_empty(len(order), *smaller.shape)
+        images[place] = image
+        if smaller is not None:
+            low_res[place] = smaller
         labels.append(int(example.get("labels", -1)))
         if place % _TOLD_EVERY == 0:
             yield Progress("reading", place, len(order))
     found = torch.tensor(labels)
     spread = _spread(found)
-    low_res = _in_order(smaller, spread) if smaller else None
-    return Real(_in_order(images, spread), found[spread], data.describe(), len(data), low_res)
+    _reorder(images, spread)
+    if len(low_res):
+        _reorder(low_res, spread)
+    return Real(images, found[spread], data.describe(), len(data), low_res if len(low_res) else None)
 
 
-def _in_order(rows: list[Tensor], order: Tensor) -> Tensor:
-    """The rows as one tensor; each is let go when it is copied, so that they are never all there twice."""
-    made = torch.empty(len(rows), *rows[0].shape, dtype=rows[0].dtype)
-    for place, index in enumerate(order.tolist()):
-        made[place] = rows[index]
-        rows[index] = made[place]
-    return made
+def _reorder(rows: Tensor, order: Tensor) -> None:
+    """``rows[order]`` in place, cycle by cycle."""
+    sources, filled = order.tolist(), [False] * len(order)
+    for start in range(len(sources)):
+        if filled[start]:
+            continue
+        kept, place = rows[start].clone(), start
+        while (source := sources[place]) != start:
+            rows[place], filled[place] = rows[source], True
+            place = source
+        rows[place], filled[place] = kept, True
 
 
 def _spread(labels: Tensor) -> Tensor:

@@ -106,6 +106,19 @@ def test_pictures_and_classes_and_smaller_ones_stay_together():
     assert len(real.images.unique(dim=0)) == 40
 
 
+@pytest.mark.parametrize("limit", [10_000, 50])
+def test_a_picture_and_its_mirror_image_are_in_one_half(parts, limit):
+    data = parts.pictures(31, 0, torch.arange(31) % 3)
+    data.x_0 = torch.cat([data.x_0, data.x_0.flip(-1)])
+    data.labels, data.copies = data.labels * 2, 2
+    found = result(gather(data, limit, 0))
+    assert len(found.images) == min(62, limit)
+    assert found.half == (30 if limit > 62 else 24)
+    assert torch.equal(found.images[1::2], found.images[::2].flip(-1))
+    assert torch.equal(found.labels[1::2], found.labels[::2])
+    assert len(found.images[::2].flatten(1).unique(dim=0)) == len(found.images) // 2
+
+
 def test_the_classifier_tells_whether_samples_are_what_was_asked_for(parts):
     labels = torch.arange(400) % 2
     data = parts.pictures(400, seed=0, labels=labels)

@@ -22,9 +22,12 @@ class Dataset(TorchDataset[dict[str, Any]], ABC):
 
     Attributes:
         classes: number of classes, None for data without labels.
+        copies: how many examples there are of each picture, such as itself and its mirror image; of N pictures those
+            of the first are 0, N, 2 N ...
     """
 
     classes: int | None = None
+    copies: int = 1
 
     @abstractmethod
     def __len__(self) -> int:

@@ -49,6 +49,7 @@ class PictureSet(Dataset):
     ) -> None:
         self.name, self.shape, self.labels = name, shape, list(labels)
         self.class_names, self.horizontal_flip = list(class_names), horizontal_flip
+        self.copies = 2 if horizontal_flip else 1
         if not self.labels:
             raise DataError(f"{name}: there is nothing to train on: no picture can be read")
         known = [label for label in self.labels if label != -1]
@@ -88,7 +89,7 @@ class PictureSet(Dataset):
         return int(self._lost.sum())
 
     def __len__(self) -> int:
-        return len(self.labels) * (2 if self.horizontal_flip else 1)
+        return len(self.labels) * self.copies
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         if not 0 <= index < len(self):

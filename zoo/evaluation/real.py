@@ -23,7 +23,8 @@ class Real:
     """Pictures of the data in a random order that the seed decides, but for classes: every beginning has them in the
     shares of the whole, so that no distance is one of classes that chance dealt.
 
-    The first half plays the part of samples, which tells how near to the second half a perfect model comes.
+    The first half plays the part of samples, which tells how near to the second half a perfect model comes. All
+    examples of a picture, such as its mirror image, are in the same half.
 
     Args:
         images: (N, C, H, W) in data space.
@@ -31,6 +32,7 @@ class Real:
         about: what they are, in a line.
         size: of the whole set.
         low_res: (N, C, h, w) smaller ones of them, where the data has these.
+        copies: examples of each picture, which lie side by side.
     """
 
     images: Tensor
@@ -38,23 +40,26 @@ class Real:
     about: str
     size: int
     low_res: Tensor | None = None
+    copies: int = 1
 
     @property
     def half(self) -> int:
         """Where the second half begins."""
-        return len(self.images) // 2
+        return len(self.images) // self.copies // 2 * self.copies
 
 
 def gather(data: Dataset, limit: int, seed: int) -> Events[Real]:
-    """Read pictures of a dataset, at most ``limit`` of them, chosen and ordered by the seed.
+    """Read pictures of a dataset, at most ``limit`` examples, chosen and ordered by the seed.
 
     Raises:
         DataError: one cannot be read.
         EvaluationError: they are no pictures of one size, or too few.
     """
-    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:limit].tolist()
-    if len(order) < LEAST:
-        raise EvaluationError(f"{data.describe()}: {len(order)} pictures are too few to judge by; it takes {LEAST}")
+    copies, pictures = data.copies, len(data) // data.copies
+    chosen = torch.randperm(pictures, generator=torch.Generator().manual_seed(seed))[: limit // copies]
+    if len(chosen) < LEAST:
+        raise EvaluationError(f"{data.describe()}: {len(chosen)} pictures are too few to judge by; it takes {LEAST}")
+    order = _beside(chosen, copies, pictures).tolist()
     images = low_res = torch.empty(0)
     labels: list[int] = []
     for place, index in enumerate(order):
@@ -79,11 +84,16 @@ def gather(data: Dataset, limit: int, seed: int) -> Events[Real]:
         if place % _TOLD_EVERY == 0:
             yield Progress("reading", place, len(order))
     found = torch.tensor(labels)
-    spread = _spread(found)
+    spread = _beside(_spread(found[::copies]) * copies, copies, 1)
     _reorder(images, spread)
     if len(low_res):
         _reorder(low_res, spread)
-    return Real(images, found[spread], data.describe(), len(data), low_res if len(low_res) else None)
+    return Real(images, found[spread], data.describe(), len(data), low_res if len(low_res) else None, copies)
+
+
+def _beside(places: Tensor, copies: int, apart: int) -> Tensor:
+    """Each place, and its copies that are so far apart, side by side."""
+    return (places[:, None] + apart * torch.arange(copies)).flatten()
 
 
 def _reorder(rows: Tensor, order: Tensor) -> None:

@@ -65,13 +65,14 @@ class Distances:
     as_asked: float | None = None
 
 
-def measured(some: Seen, data: Seen, *, copied: Seen, seed: int = 0) -> Distances:
+def measured(some: Seen, data: Seen, *, copied: Seen, scale: float = 1.0, seed: int = 0) -> Distances:
     """The measures of some pictures beside those of the data; both are at least ten.
 
     Args:
         some: what is judged.
         data: what it is judged by.
         copied: what its pictures may be copies of.
+        scale: what features are divided by for the kernel, whose cube of large ones is noise; KID's are as they are.
         seed: of the subsets of the kernel distance.
     """
     near = precision_recall(data.features, some.features)
@@ -79,7 +80,7 @@ def measured(some: Seen, data: Seen, *, copied: Seen, seed: int = 0) -> Distance
     return Distances(
         pictures=len(some.features),
         frechet=frechet_distance(Moments.of(some.features), Moments.of(data.features)),
-        kernel=kernel_distance(some.features, data.features, seed=seed),
+        kernel=kernel_distance(some.features / scale, data.features / scale, seed=seed),
         precision=near.faithful,
         recall=near.covered,
         density=dense.faithful,

@@ -32,7 +32,8 @@ class Evaluation:
     Args:
         model: what was judged.
         data: what it was judged by.
-        looked_at: how many pictures of the data, half of them to compare with.
+        looked_at: how many pictures of the data.
+        beside: how many of these both columns are compared with.
         copies_of: how many of these samples may be copies of.
         data_size: how many there are.
         frechet_name: FID in the features of Inception, and no other; else FD and the name of the features.
@@ -56,6 +57,7 @@ class Evaluation:
     model: str
     data: str
     looked_at: int
+    beside: int
     copies_of: int
     data_size: int
     frechet_name: str
@@ -116,7 +118,7 @@ class Evaluation:
         facts = ", ".join(f"{key.replace('_', ' ')} {value:.4g}" for key, value in self.feature_facts.items())
         settings = ", ".join(f"{key} {_short(value)}" for key, value in self.sampling.items())
         seconds = ", ".join(f"{stage} {took:.1f} s" for stage, took in self.seconds.items())
-        half, kernel = self.looked_at - self.looked_at // 2, self.samples.kernel
+        kernel, scaled = self.samples.kernel, "" if self.kernel_name == "KID" else ", of features of mean square 1"
         table = "\n".join(f"| {' | '.join(row)} |" for row in self.rows())
         remarks = "".join(f"- {remark}\n" for remark in self.remarks)
         origin = "".join(f"- {key.replace('_', ' ')}: {value}\n" for key, value in self.origin.items())
@@ -126,10 +128,10 @@ class Evaluation:
 |---|---|---|---|
 {table}
 
-Both columns are of {self.samples.pictures:,} pictures, beside one half of the data, {half:,} pictures. Those of the \
+Both columns are of {self.samples.pictures:,} pictures, beside one half of the data, {self.beside:,} pictures. Those of the \
 column "data" are of the other half: what a perfect model would come to. "All beside all" is of all {self.drawn:,} \
 samples and all {self.looked_at:,} pictures. {self.kernel_name} is the mean ± the standard deviation of \
-{kernel.subsets:,} subsets of {kernel.size:,} pictures.
+{kernel.subsets:,} subsets of {kernel.size:,} pictures{scaled}.
 {remarks and chr(10) + remarks}
 ![samples](samples.png)
 

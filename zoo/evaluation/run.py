@@ -124,12 +124,13 @@ def events(
         # fewer pictures are further away and reach less of the data: both columns are of as many
         fewest = min(n, found.half)
         aside = data_seen.rows(0, fewest)
-        judged = measured(seen.rows(0, fewest), beside, copied=data_seen.rows(first), seed=seed)
+        scale = 1.0 if spec["name"] == "inception" else float(data_seen.features.square().mean().sqrt()) or 1.0
+        judged = measured(seen.rows(0, fewest), beside, copied=data_seen.rows(first), scale=scale, seed=seed)
         everything = frechet_distance(Moments.of(seen.features), Moments.of(data_seen.features))
         judged = replace(judged, frechet_all=everything)
         if isinstance(extractor, Classifier) and labels is not None:
             judged = replace(judged, as_asked=float((extractor.guess(samples) == labels).double().mean()))
-        floor = measured(aside, beside, copied=beside, seed=seed)
+        floor = measured(aside, beside, copied=beside, scale=scale, seed=seed)
         copies = neighbours.sheet(samples, seen, found.images[first:], data_seen.rows(first))
     with _timed(clock, "loss"):
         some = found.images[:_LOSS_PICTURES]
@@ -141,6 +142,7 @@ def events(
         model=title,
         data=found.about,
         looked_at=len(found.images),
+        beside=len(found.images) - found.half,
         copies_of=len(found.images) - first,
         data_size=found.size,
         # what other networks give must not be read as one of the numbers in papers

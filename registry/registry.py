@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any, Generic, NoReturn, TypeVar
 
@@ -131,7 +132,7 @@ class Registry(Generic[T]):
         Returns:
             The arguments as the factory will get them, with defaults but without context; and the problems.
         """
-        name, arguments, problem = split(spec, self.kind, where, path)
+        name, arguments, problem = self._split(spec, where, path)
         if problem is not None:
             return {}, [problem]
         try:
@@ -153,7 +154,7 @@ class Registry(Generic[T]):
             ArgumentError: arguments are unknown, missing or mistyped, or the factory refuses their values.
             RegistryError: the factory cannot be imported.
         """
-        name, _, problem = split(spec, self.kind, where, path)
+        name, _, problem = self._split(spec, where, path)
         if problem is not None:
             raise ArgumentError([problem])
         factory = self.get(name)
@@ -206,6 +207,11 @@ class Registry(Generic[T]):
 
     def __len__(self) -> int:
         return len(self.names())
+
+    def _split(self, spec: object, where: Where, path: str) -> tuple[str, Mapping[str, Any], Problem | None]:
+        """`split`, which does not know the names that a spec without one could have had."""
+        name, arguments, problem = split(spec, self.kind, where, path)
+        return name, arguments, problem and replace(problem, hint=near_or_known("", self.names()))
 
     def _add(self, entry: Entry) -> None:
         old = self._entries.get(entry.name)

@@ -132,6 +132,8 @@ def _misfit(value: object, kind: Any) -> Fault:
         hint = f"did you mean {near!r}?"
     elif kind is int and isinstance(value, float) and value.is_integer():
         hint = f"write {int(value)}"
+    elif isinstance(value, str) and "," in value and described(kind).startswith("list"):
+        hint = f"write [{value}]"
     return Fault((), f"expected {described(kind)}, got {shown(value)}", hint)
 
 

@@ -111,6 +111,18 @@ def test_every_bad_argument_of_the_command_line_is_told(write):
     ]
 
 
+def test_an_argument_that_the_shell_took_apart_is_put_together_and_quoted(write):
+    write("configs/x.yaml", "summary: x\n")
+    with pytest.raises(ConfigError) as error:
+        load("x", command_line=["data={name:", "images,", "path:", "cats}", "a.b=[1,", "2]", "c=[1,2]", "d={e:1}"])
+    assert str(error.value).splitlines() == [
+        "command line: the shell took this apart at its spaces",
+        "    quote it: data='{name: images, path: cats}'",
+        "command line: the shell took this apart at its spaces",
+        "    quote it: a.b='[1, 2]'",
+    ]
+
+
 def test_bases_cannot_be_overridden(write):
     with pytest.raises(ConfigError, match=r"^command line: inherits=x: inherits: cannot be overridden$"):
         load({}, command_line=["inherits=x"])

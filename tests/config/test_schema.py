@@ -83,11 +83,13 @@ def test_everything_is_told_at_once_in_the_order_of_the_file(write):
         "x.yaml:13:3: sampling.spcing: no such key",
         "    did you mean 'spacing'?",
         "x.yaml:14:3: sampling.spacing: expected the name of a spacing, or a mapping with a name, got int 3",
+        "    known: leading, trailing",
         "x.yaml:15:14: sampling.guidance[0].scale: 'cfg' needs this argument (float)",
         "x.yaml:15:42: sampling.guidance[2].name: missing: which guidance is meant?",
+        "    known: cfg, rescale",
         "x.yaml:16:3: sampling.clip: expected bool or float or [float, float] or mapping or None, got list [1]",
         "x.yaml:17:1: stpes: no such key",
-        "    did you mean 'sampling.steps'?",
+        "    did you mean 'sampling.steps' or 'training.steps'?",
         "x.yaml:18:1: conditionner: no such key",
         "    did you mean 'conditioner'?",
         "x.yaml:19:9: notes.a: expected str, got int 1",
@@ -103,7 +105,38 @@ def test_a_denoiser_is_required(write):
     assert told(write("x.yaml", "summary: s\n")) == (
         "x.yaml: denoiser: a config needs a denoiser\n    denoiser: {name: ...}"
     )
-    assert told({"denoiser": None}) == ("denoiser: expected the name of a denoiser, or a mapping with a name, got None")
+    assert told({"denoiser": None}) == (
+        "denoiser: expected the name of a denoiser, or a mapping with a name, got None\n    known: diffnet, dit"
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("rate", "'training.rate'"),
+        ("ratte", "'training.rate'"),
+        ("steps", "'sampling.steps' or 'training.steps'"),
+        ("depth", "'denoiser.depth'"),
+        ("eta", "'sampler.eta'"),
+    ],
+)
+@pytest.mark.usefixtures("settings")
+def test_a_key_that_slipped_to_the_top_is_offered_with_its_whole_path(key, meant):
+    tree = {"denoiser": "dit", "sampler": {"name": "ddim"}, "data": {"path": "x"}, key: 3}
+    assert f"{key}: no such key\n    did you mean {meant}?" in told(tree)
+
+
+def test_a_folder_in_the_place_of_a_dataset_is_told_how_to_name_it(tmp_path, monkeypatch):
+    (tmp_path / "my cats").mkdir()
+    monkeypatch.chdir(tmp_path)
+    meant = "for a folder of pictures: data='{name: images, path: my cats}'"
+    assert told({"denoiser": "dit", "data": "my cats"}) == f"data.name: unknown dataset 'my cats'\n    {meant}"
+    assert told({"denoiser": "dit", "data": {"path": "my cats"}}) == (
+        f"data.name: missing: which dataset is meant?\n    {meant}"
+    )
+    assert told({"denoiser": "dit", "data": {"path": "dogs"}}) == (
+        "data.name: missing: which dataset is meant?\n    known: digits"
+    )
 
 
 def test_problems_of_arguments_name_the_argument(write):

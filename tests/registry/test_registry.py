@@ -7,6 +7,8 @@ import pytest
 
 from registry import ArgumentError, NameTaken, Registry, RegistryError, UnknownName, kinds
 
+KNOWN = "known: ddim, dpmpp-2m, dpmpp-10m, euler, pndm"
+
 
 @dataclass(frozen=True)
 class Euler:
@@ -83,10 +85,10 @@ def test_a_value_that_the_factory_refuses_is_told_with_its_place(samplers):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        (3, "sampler: expected the name of a sampler, or a mapping with a name, got int 3"),
-        (None, "sampler: expected the name of a sampler, or a mapping with a name, got None"),
-        ({"eta": 1}, "sampler.name: missing: which sampler is meant?"),
-        ({"name": 3}, "sampler.name: expected the name of a sampler, got int 3"),
+        (3, f"sampler: expected the name of a sampler, or a mapping with a name, got int 3\n    {KNOWN}"),
+        (None, f"sampler: expected the name of a sampler, or a mapping with a name, got None\n    {KNOWN}"),
+        ({"eta": 1}, f"sampler.name: missing: which sampler is meant?\n    {KNOWN}"),
+        ({"name": 3}, f"sampler.name: expected the name of a sampler, got int 3\n    {KNOWN}"),
         ("pdnm", "sampler.name: unknown sampler 'pdnm'\n    did you mean 'pndm'?"),
     ],
 )

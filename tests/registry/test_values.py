@@ -57,6 +57,7 @@ def test_fits(value, kind, result):
         ("1e-4", float | None, "expected float or None, got str '1e-4'", None),
         ("abc", list[str], "expected list of str, got str 'abc'", None),
         ("abc", Sequence[str], "expected list of str, got str 'abc'", None),
+        ("1,2", list[int], "expected list of int, got str '1,2'", "write [1,2]"),
         ([1], tuple[float, float], "expected [float, float], got list [1]", None),
         ([1], dict[str, int], "expected mapping, got list [1]", None),
         (1, Literal["a", "b"], "expected 'a' or 'b', got int 1", None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import Any
@@ -167,7 +168,10 @@ def from_command_line(arguments: Sequence[str]) -> Document:
     """
     document = Document()
     problems: list[Problem] = []
-    for argument in arguments:
+    whole, torn = _rejoined(arguments)
+    for argument in torn:
+        problems.append(Problem("command line", "", "the shell took this apart at its spaces", f"quote it: {argument}"))
+    for argument in whole:
         source = f"command line: {argument}"
         key, equals, text = argument.partition("=")
         if not (equals and all(key.split("."))):
@@ -180,6 +184,23 @@ def from_command_line(arguments: Sequence[str]) -> Document:
     if problems:
         raise ConfigError(problems)
     return document
+
+
+def _rejoined(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The arguments that stand for themselves, and, whole again and quoted, those that came in pieces."""
+    whole: list[str] = []
+    torn: list[str] = []
+    rest = list(arguments)
+    while rest:
+        key, _, text = rest[0].partition("=")
+        closing = {"{": "}", "[": "]"}.get(text[:1], "")
+        last = next((place for place, piece in enumerate(rest) if closing and piece.rstrip().endswith(closing)), 0)
+        if last:
+            torn.append(f"{key}={shlex.quote(' '.join((text, *rest[1 : last + 1])))}")
+        else:
+            whole.append(rest[0])
+        del rest[: last + 1]
+    return whole, torn
 
 
 def _nested(dotted: str, value: Any, mark: Mark) -> Document:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import shlex
 from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path as FilePath
 from typing import Any
 
-from registry import Problem, kinds, signature, suggest
+from registry import Problem, RegistryError, kinds, signature, suggest
 from registry.errors import join, near_or_known
 from registry.values import coerce, shown
 from zoo.config.compose import merge
@@ -120,6 +125,9 @@ class _Walk:
             path=join("", *path),
             context=CONTEXT.get(slot, frozenset()),
         )
+        if path == ("data",) and (folder := _folder(spec)):
+            hint = f"for a folder of pictures: data={shlex.quote(f'{{name: images, path: {folder}}}')}"
+            problems = [replace(one, hint=hint) if one.path == "data.name" else one for one in problems]
         self.problems += problems
         name = spec.get("name") if isinstance(spec, dict) else spec
         return {"name": name, **_plain_items(arguments)}
@@ -138,14 +146,38 @@ class _Walk:
     def _unknown(self, section: Mapping[str, Any], known: Collection[str], path: Path) -> None:
         for key in section:
             if key not in known:
-                # A key of `sampling` that slipped to the top is offered with its full path.
-                near = suggest(key, known if path else [*known, *SAMPLING])
-                slipped = near in SAMPLING and near not in known
-                hint = f"did you mean 'sampling.{near}'?" if slipped else near_or_known(key, list(known), "keys here")
+                slipped = [] if path else self._slipped(key, known)
+                hint = near_or_known(key, list(known), "keys here")
+                if slipped:
+                    hint = f"did you mean {' or '.join(map(repr, slipped))}?"
                 self._complain((*path, key), "no such key", hint)
+
+    def _slipped(self, key: str, known: Collection[str]) -> list[str]:
+        """The full paths of a key that slipped to the top: in each section, and each component, that takes it."""
+        settings = _settings()
+        takers: dict[str, Collection[str]] = {
+            "sampling": SAMPLING,
+            "training": [] if settings is None else signature.parameters(settings),
+        }
+        near = suggest(key, [*known, *chain(*takers.values())]) or key
+        for top, kind in ((path[0], kind) for path, kind in COMPONENTS.items() if len(path) == 1):
+            spec = named_spec(self._tree.get(str(top)))
+            name = spec.get("name") if isinstance(spec, dict) else None
+            # one that is unknown, or not installed, is complained of in its own place
+            with suppress(RegistryError):
+                takers[str(top)] = signature.parameters(kinds[kind].get(name)) if isinstance(name, str) else []
+        word = key if any(key in takes for takes in takers.values()) else near
+        return [] if word in known else [f"{name}.{word}" for name, takes in takers.items() if word in takes]
 
     def _complain(self, path: Path, message: str, hint: str | None = None) -> None:
         self.problems.append(Problem(self._marks.where(path), join("", *path), message, hint))
+
+
+def _folder(spec: Any) -> str:
+    """The folder that stands where a dataset is named, or beside a name that is missing; empty for none."""
+    named = named_spec(spec)
+    text = named.get("name", named.get("path")) if isinstance(named, dict) else None
+    return text if isinstance(text, str) and FilePath(text).expanduser().is_dir() else ""
 
 
 def plain(value: Any) -> Any:

@@ -110,7 +110,7 @@ def prepared(
     """A run that has not begun: nothing is written yet; arguments and errors as :func:`train`."""
     tree = configs.resolve(configs.load(source, overrides=overrides, command_line=command_line))
     if tree.get("data") is None:
-        raise TrainingError("the config names no data: add data={name: images, path: FOLDER}, or another set")
+        raise TrainingError("the config names no data: add data='{name: images, path: FOLDER}', or another set")
     try:
         processes = join(device)
     except DeviceError as error:

@@ -243,6 +243,43 @@ def test_models_and_data_that_do_not_go_together(run, overrides, message):
         run(overrides=overrides)
 
 
+@pytest.mark.parametrize(
+    ("classes", "remarks"),
+    [
+        (None, ("the data has 10 classes, and the network is not told of them: set denoiser.classes=10",)),
+        (10, ()),
+        (11, ("the data has 10 classes and the network 11: it will not learn 10",)),
+        (13, ("the data has 10 classes and the network 13: it will not learn 10 to 12",)),
+    ],
+)
+def test_classes_that_are_there_for_nothing_are_remarked(run, classes, remarks):
+    told = []
+    sampling = {"guidance": None} if classes is None else {}
+    run(steps=1, overrides={"denoiser": {"classes": classes}, "sampling": sampling}, on_event=told.append)
+    assert told[0].remarks == remarks
+
+
+def test_a_run_that_goes_on_with_other_data_says_so(run, tmp_path):
+    for name in ("cats", "dogs"):
+        folder = tmp_path / name / "0"
+        folder.mkdir(parents=True)
+        Image.new("L", (8, 8)).save(folder / "a.png")
+    cats, dogs = (
+        {"denoiser": {"classes": 1}, "data": {"name": "images", "path": str(tmp_path / name), "class_folders": True}}
+        for name in ("cats", "dogs")
+    )
+    told = []
+    run(steps=2, overrides=cats)
+    with pytest.raises(ResumeError, match=r"with data.path=.*cats, at step 2, its last: train into another"):
+        run(steps=2, overrides=dogs)
+    run(steps=3, overrides=dogs, on_event=told.append)
+    assert told[0].remarks == (
+        f"{tmp_path}/run holds a run with data.path={tmp_path}/cats, at step 2, which goes on with other data",
+    )
+    run(steps=3, overrides=dogs, on_event=told.append)
+    assert told[-2].remarks == ()
+
+
 def test_classes_need_labels(run, tmp_path):
     Image.new("L", (8, 8)).save(tmp_path / "a.png")
     with pytest.raises(TrainingError, match="10 classes and the data has no labels"):

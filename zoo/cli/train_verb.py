@@ -61,7 +61,7 @@ def command(
         TextColumn("{task.fields[told]}"),
         TimeRemainingColumn(),
     )
-    saved, left = 0, 0.0
+    saved, steps, left = 0, 0, 0.0
     # of several processes one talks
     say = note if speaks() else lambda _: None
     with bar(*columns, silent=not speaks()) as progress:
@@ -75,8 +75,10 @@ def command(
                         say(f"{event.data}; {event.parameters:,} parameters{trained} on {event.device}{where}")
                         for line in event.left:
                             say(f"training.init: {line}")
+                        for line in event.remarks:
+                            say(f"- {line}")
                         progress.update(task, total=event.steps, completed=event.step)
-                        saved = event.step
+                        saved, steps = event.step, event.steps
                     case Stepped():
                         left = event.seconds_left
                         told = (
@@ -89,7 +91,8 @@ def command(
                     case Saved():
                         saved = event.step
                         if progress.disable:
-                            ahead = f", {_duration(left)} left" if left else ""
+                            # the time left was told by the update before
+                            ahead = f", {_duration(left)} left" if left and saved < steps else ""
                             say(f"step {event.step}: saved {event.path}{ahead}")
                     case Finished():
                         progress.update(task, completed=event.step)
@@ -116,7 +119,10 @@ def _tell(
         return
     for line in found.left:
         note(f"training.init: {line}")
+    for line in found.remarks:
+        note(f"- {line}")
     done = f", {found.step:,} of them done" if found.step else ""
+    drawn = f", and {found.samples} grids of samples" if found.samples > 1 else ", and a grid of samples"
     rows = [
         ("data", found.data),
         ("parameters", f"{found.parameters:,}, {found.trained:,} of them trained"),
@@ -130,7 +136,7 @@ def _tell(
         ("  activations", mib(found.activations)),
         ("  peak", f"{mib(found.peak)} in all while this was measured"),
         ("time of an update", f"{found.seconds_per_step:.3g} s"),
-        ("time to finish", f"{_duration(found.seconds)}, and {found.samples} times samples"),
+        ("time to finish", f"{_duration(found.seconds)}{drawn if found.samples else ''}"),
         ("folder", f"{found.out}: model.safetensors {mib(found.weights)}, resume {mib(found.state)}"),
     ]
     table("", ("", "nothing was written"), rows)

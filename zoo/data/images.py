@@ -129,7 +129,8 @@ class Images(PictureSet):
             filled = [f"{h}x{w}" for (h, w), members in zip(self.shapes, self._members, strict=True) if members]
             size = f"{len(filled)} buckets {filled[0]} to {filled[-1]}" if len(filled) > 1 else f"1 bucket {filled[0]}"
         small = f", beside {self.low_res_factor} times smaller ones" if self.low_res_factor else ""
-        skipped = f"; {len(self.unreadable)} unreadable files skipped" if self.unreadable else ""
+        files = "file" if len(self.unreadable) == 1 else "files"
+        skipped = f"; {len(self.unreadable)} unreadable {files} skipped" if self.unreadable else ""
         return f"{len(self.files):,} images of {self.folder}{self._looks(size)}{small}{skipped}{self._losses()}"
 
     def preview(self) -> Enlarged | None:

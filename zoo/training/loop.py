@@ -74,7 +74,14 @@ def events(
     # a launch command passes on the Ctrl-C that the terminal has sent to all of them already
     with deferred(echo=5.0 if run.processes.count > 1 else 0.0) as interrupt:
         yield Started(
-            run.step, run.settings.steps, run.data.describe(), run.parameters, run.trained, str(run.processes), run.left
+            run.step,
+            run.settings.steps,
+            run.data.describe(),
+            run.parameters,
+            run.trained,
+            str(run.processes),
+            run.left,
+            run.remarks,
         )
         stopped = False
         try:

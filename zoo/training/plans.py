@@ -44,6 +44,7 @@ class Plan:
         samples: grids that will be drawn.
         out: folder of the run.
         left: what does not fit of the weights that the run begins with, a line each.
+        remarks: what does not stop the run and may not be meant, a line each.
     """
 
     data: str
@@ -64,6 +65,7 @@ class Plan:
     samples: int
     out: Path
     left: tuple[str, ...]
+    remarks: tuple[str, ...]
 
     @property
     def memory(self) -> int:
@@ -88,7 +90,7 @@ class Plan:
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain data."""
         sums = {name: getattr(self, name) for name in ("memory", "state", "epochs", "seconds")}
-        return {**asdict(self), **sums, "out": str(self.out), "left": list(self.left)}
+        return {**asdict(self), **sums, "out": str(self.out), "left": list(self.left), "remarks": list(self.remarks)}
 
 
 def plan(
@@ -106,7 +108,7 @@ def plan(
         ConfigError, DataError, ResumeError, StartError, TrainingError: as :func:`train`.
     """
     run = prepared(source, out=out, overrides=overrides, command_line=command_line, device=device)
-    state = run.folder.look(run.tree, resume=resume)
+    state = run.look(resume=resume)
     if state is None:
         run.initialize()
     settings = run.settings
@@ -147,6 +149,7 @@ def plan(
         samples=ahead + (settings.steps % settings.sample_every > 0 and done < settings.steps),
         out=run.folder.path,
         left=run.left,
+        remarks=run.remarks,
     )
 
 

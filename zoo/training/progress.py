@@ -14,6 +14,7 @@ class Started:
         parameters: all of them.
         trained: those that are not frozen.
         left: what did not fit of the weights that the run begins with, a line each.
+        remarks: what does not stop the run and may not be meant, a line each.
     """
 
     step: int
@@ -23,6 +24,7 @@ class Started:
     trained: int
     device: str
     left: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

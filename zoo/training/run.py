@@ -61,6 +61,7 @@ class Run:
         self.takes_labels = _takes_labels(tree, self.data)
         if settings.augment:
             _can_be_told(tree)
+        self.remarks = _unlearned(tree, self.data)
         with global_seed(derived_seed(settings.seed, "weights"), device):
             model = assemble(tree).to(device)
         # convolutions are a sixth faster with the channels last; tensors of other ranks are left as they are
@@ -135,7 +136,7 @@ class Run:
             CheckpointError: the weights to begin with cannot be read.
             StartError: they do not fit.
         """
-        state = self.folder.look(self.tree, resume=resume)
+        state = self.look(resume=resume)
         if state is None:
             self.initialize()
         if not self.processes.agree(-1 if state is None else state["step"]):
@@ -164,6 +165,27 @@ class Run:
         if self.processes.first:
             # a kill may have come between the state and these
             self.folder.write_model(self.step, self.ema.model)
+
+    def look(self, *, resume: bool) -> dict[str, Any] | None:
+        """What the folder holds to go on from, as `RunFolder.look`; that the data is other than before is remarked.
+
+        Raises:
+            ResumeError: as there; or the run is at its end, and would be said to have learned from other data.
+        """
+        state, now = self.folder.look(self.tree, resume=resume), self.tree["data"]
+        if state is None:
+            return None
+        before = self.folder.data()
+        other = ", ".join(f"data.{key}={before[key]}" for key in before if before[key] != now.get(key))
+        if not other:
+            return state
+        learned = f"{self.folder.path} holds a run with {other}, at step {state['step']}"
+        if state["step"] >= self.settings.steps:
+            raise ResumeError(
+                f"{learned}, its last: train into another folder, or let it go on with this data by more training.steps"
+            )
+        self.remarks += (f"{learned}, which goes on with other data",)
+        return state
 
     def initialize(self) -> None:
         """Take the weights that the settings name, if they name any, for the model and its average."""
@@ -285,6 +307,18 @@ def _can_be_told(tree: Mapping[str, Any]) -> None:
             f"denoiser.augment_channels={augment.CHANNELS} of edm-song or edm-dhariwal; mirrored pictures alone are "
             "data.horizontal_flip=true"
         )
+
+
+def _unlearned(tree: Mapping[str, Any], data: Dataset) -> tuple[str, ...]:
+    """A line on classes that the data or the network has for nothing; no line where there are none."""
+    classes = tree["denoiser"].get("classes")
+    if classes is None and data.classes:
+        how = f": set denoiser.classes={data.classes}" if "classes" in tree["denoiser"] else ""
+        return (f"the data has {data.classes} classes, and the network is not told of them{how}",)
+    if classes and data.classes and classes > data.classes:
+        untrained = f"{data.classes} to {classes - 1}" if classes - data.classes > 1 else f"{data.classes}"
+        return (f"the data has {data.classes} classes and the network {classes}: it will not learn {untrained}",)
+    return ()
 
 
 def _takes_labels(tree: Mapping[str, Any], data: Dataset) -> bool:

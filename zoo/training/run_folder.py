@@ -68,6 +68,10 @@ class RunFolder:
             raise ResumeError(f"{self.model} is there, but nothing to go on from: train into another folder")
         return state
 
+    def data(self) -> dict[str, Any]:
+        """The spec of the data that the run here learned from; empty where there is no run."""
+        return configs.resolve(configs.load(self._config)).get("data", {}) if self._config.exists() else {}
+
     def begin(self, tree: Mapping[str, Any], step: int) -> None:
         """Make the folder ready for a run that `look` allowed.
 

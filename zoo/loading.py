@@ -169,6 +169,9 @@ def _importer(source: Source, format: str | None) -> tuple[str, Importer]:
         )
     if broken:
         raise broken[0]
+    ours = [source.path / file for file in source.files if checkpoint.is_model(source.path / file)]
+    if ours:
+        raise CheckpointError(f"{source.path}: is a folder; the zoo's own models are files: give {ours[0]}")
     raise CheckpointError(
         f"{source.path}: no importer knows these weights; {_inside(source)}; importers: {', '.join(known)}"
     )

@@ -78,7 +78,8 @@ def test_the_data_of_a_model(zoo, tmp_path, folder):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere"], "nowhere"),
+        (["nowhere"], "'nowhere' is neither a folder of pictures nor a config"),
+        (["ddpm-cifar01"], "did you mean 'ddpm-cifar10'?"),
         (["ddpm-cifar10"], "zoo data show FOLDER --config ddpm-cifar10"),
         (["ddpm-digits", "--config", "ddpm-cifar10"], "'ddpm-digits' is no folder"),
         (["empty"], "it has no files .avif"),

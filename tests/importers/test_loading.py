@@ -90,6 +90,12 @@ def test_when_nobody_knows_the_keys_all_importers_are_named(foreign):
         zoo.load(foreign[0].parent)
 
 
+def test_a_folder_with_a_model_of_the_zoo_leads_to_it(tmp_path):
+    zoo.save(zoo.build("tiny-unet"), tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"is a folder; .*: give .*/model\.safetensors$"):
+        zoo.load(tmp_path)
+
+
 def test_a_wrong_format_says_what_the_file_holds(foreign):
     with pytest.raises(CheckpointError, match=r"does not look like 'ddim' weights; the file holds .* more"):
         zoo.load(foreign[0], format="ddim")

@@ -86,9 +86,12 @@ def command(
 
 def _tree(source: str, overrides: tuple[str, ...], name: str | None, shape: tuple[int, ...] | None) -> dict[str, Any]:
     """A config with the data that is meant; for a folder by itself, no more than that and the shape."""
+    from registry import suggest
     from zoo import checkpoint, config
 
     is_folder = source not in config.names() and Path(source).expanduser().is_dir()
+    if not is_folder and name is None and not Path(source).exists() and not suggest(source, config.names()):
+        raise click.UsageError(f"{source!r} is neither a folder of pictures nor a config or a file of one")
     if name is not None and not is_folder:
         raise click.UsageError(f"--config says what model a folder is for, and {source!r} is no folder")
     if is_folder and name is None:

@@ -128,9 +128,9 @@ class Evaluation:
 |---|---|---|---|
 {table}
 
-Both columns are of {self.samples.pictures:,} pictures, beside one half of the data, {self.beside:,} pictures. Those of the \
-column "data" are of the other half: what a perfect model would come to. "All beside all" is of all {self.drawn:,} \
-samples and all {self.looked_at:,} pictures. {self.kernel_name} is the mean ± the standard deviation of \
+Both columns are of {self.samples.pictures:,} pictures, beside one half of the data, {self.beside:,} pictures. Those \
+of the column "data" are of the other half: what a perfect model would come to. "All beside all" is of all \
+{self.drawn:,} samples and all {self.looked_at:,} pictures. {self.kernel_name} is the mean ± the standard deviation of \
 {kernel.subsets:,} subsets of {kernel.size:,} pictures{scaled}.
 {remarks and chr(10) + remarks}
 ![samples](samples.png)

@@ -234,6 +234,16 @@ def test_the_verdict_on_the_number(count, told):
     assert any(told in remark for remark in found.remarks)
 
 
+def test_colours_that_a_grey_model_does_not_see(tmp_path):
+    for number in range(3):
+        Image.new("RGB", (16, 16), (90 * number, 90 * number, 90 * number + 10)).save(tmp_path / f"{number}.png")
+    told = "pictures have colours, which it will not see"
+    assert told not in " ".join(survey(images(tmp_path, (1, 16, 16))).remarks), "a tinge is no colour"
+    Image.new("RGB", (16, 16), (200, 90, 90)).save(tmp_path / "red.png")
+    assert told in " ".join(survey(images(tmp_path, (1, 16, 16))).remarks)
+    assert told not in " ".join(survey(images(tmp_path)).remarks)
+
+
 def test_a_set_in_memory_with_classes():
     noise = torch.rand(40, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
     found = survey(InMemory(noise, torch.arange(40) % 4, classes=4, title="noise"), number=12)

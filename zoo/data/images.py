@@ -20,6 +20,9 @@ from zoo.data.pictures import SUFFIXES, UnreadableError, as_floats, decoded, fin
 
 _MEGABYTE = 1 << 20
 _PREVIEWED = 8
+_ASKED, _SIDE = 64, 16
+_TINGE = 16
+"""Levels of 255 that channels of a grey picture differ by: what a warm or cold scan of paper has."""
 
 
 class Images(PictureSet):
@@ -145,6 +148,19 @@ class Images(PictureSet):
         )
         labels = torch.tensor([self.labels[index] for index in chosen]) if self.classes else None
         return Enlarged(x_0, self.low_res_factor, labels)
+
+    def loses_colours(self) -> bool:
+        """Whether the model is grey and pictures have colours, as far as a few of them tell."""
+        if self.shape[0] == 3:
+            return False
+        for file in self.files[:: max(1, len(self.files) // _ASKED)][:_ASKED]:
+            try:
+                pixels = decoded(file, (3, _SIDE, _SIDE), str(file)).short()
+            except UnreadableError:
+                continue
+            if (pixels.amax(0) - pixels.amin(0)).amax() > _TINGE:
+                return True
+        return False
 
     def pixels(self, index: int, sides: Sides | None = None) -> Tensor:
         own = self.sides(index)

@@ -91,7 +91,8 @@ def image_shape(shape: Sequence[int | None] | None, name: str) -> tuple[int, int
     sizes = [] if shape is None else [size for size in shape if size is not None]
     if len(sizes) != 3 or sizes[0] not in (1, 3):
         found = "open" if shape is None else list(shape)
-        raise DataError(f"{name}: the model's shape must be [1 or 3, height, width], it is {found}")
+        latents = "; a model of latents takes data={name: latents, path: FOLDER}" if len(sizes) == 3 else ""
+        raise DataError(f"{name}: the model's shape must be [1 or 3, height, width], it is {found}{latents}")
     return sizes[0], sizes[1], sizes[2]
 
 

@@ -33,6 +33,11 @@ def remarks(found: Survey, *, can_mirror: bool) -> list[str]:
         *_on_classes(found.classes, found.folders),
         *_on_no_classes(found.no_classes),
     ]
+    if found.loses_colours:
+        said.append(
+            "the model is grey and pictures have colours, which it will not see; a shape of 3 channels keeps them, "
+            "with denoiser.in_channels=3"
+        )
     if found.sizes is not None:
         said += _on_sizes(found.sizes, found.pictures, found.shape, buckets=bool(found.buckets))
     return said

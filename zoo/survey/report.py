@@ -49,6 +49,7 @@ class Survey:
         distinct: pictures that are neither copies of nor near to one before them.
         sheet: pictures as the model sees them.
         duplicates: those that are alike, a group a row; None when there are none.
+        loses_colours: whether the model is grey and pictures have colours.
         remarks: what to know and to do before training.
     """
 
@@ -69,6 +70,7 @@ class Survey:
     distinct: int
     sheet: Sheet
     duplicates: Sheet | None
+    loses_colours: bool = False
     remarks: Sequence[str] = ()
 
     def to_dict(self) -> dict[str, Any]:

@@ -151,6 +151,10 @@ def test_training_shows_what_it_is_given_and_others_nothing() -> None:
     for _ in range(10):
         watched.loss(x_0, t=500, eps=eps, self_cond=x_0)
     assert all(one is x_0 for one in shown(watched))
+    for estimate in (True, False):
+        for told in (model().train(), model().eval()):
+            told.loss(x_0, t=500, eps=eps, estimate=estimate)
+            assert (shown(told)[-1] is not None) == estimate
     for other in (model().eval(), model(Blind).train()):
         state = torch.get_rng_state()
         for _ in range(10):

@@ -81,6 +81,30 @@ def test_pictures_to_be_enlarged_are_hidden_from_a_share_of_the_examples():
         update.loss({"x_0": batch["x_0"], "labels": batch["labels"]}, Chance(0, 0, N), range(N), ByNoise())
 
 
+SELF_CONDITIONED = {
+    "denoiser": {"name": "lucid", "in_channels": 1, "base_channels": 8, "channel_mult": [1], "self_conditioned": True},
+    "sampling": {"guidance": None},
+}
+
+
+def test_self_conditioning_does_not_depend_on_how_an_update_is_dealt_out(run):
+    steps = {"steps": 8, "sample_raw": False, "overrides": SELF_CONDITIONED}
+    whole = run("whole", batch_size=16, **steps)
+    halves = run("halves", batch_size=8, accumulate=2, **steps)
+    # float32 gradients added in another order, through 8 updates of Adam of up to 1e-3 each
+    assert_close(dict(zoo.load(halves).named_parameters()), dict(zoo.load(whole).named_parameters()), rtol=0, atol=5e-5)
+
+
+def test_the_first_look_of_self_conditioning_takes_no_gradients_away_in_bf16():
+    model = zoo.build({**SELF_CONDITIONED, "schedule": "cosine", "parameterization": "v", "shape": [1, 8, 8]}).train()
+    x_0, eps = torch.randn(2, 4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    # casts of weights are kept for the second pass: they must be such that gradients go through
+    with torch.autocast("cpu", torch.bfloat16):
+        model.loss(x_0, t=500, eps=eps, estimate=True).mean().backward()
+    missing = [name for name, one in model.named_parameters() if one.grad is None or not one.grad.any()]
+    assert not missing
+
+
 def test_there_must_be_conditions_to_hide():
     update = update_of(lambda x, t: x * 0, condition_dropout=0.25)
     with pytest.raises(TrainingError, match="brings no conditions"):

@@ -237,7 +237,16 @@ class Diffusion(nn.Module):
         m = self.schedule(self._times(t, x_0)).like(x_0)
         return m.alpha * x_0 + m.sigma * eps
 
-    def loss(self, x_0: Tensor, *, t: Tensor | float, eps: Tensor, hide: Tensor | None = None, **cond: Any) -> Tensor:
+    def loss(
+        self,
+        x_0: Tensor,
+        *,
+        t: Tensor | float,
+        eps: Tensor,
+        hide: Tensor | None = None,
+        estimate: bool | None = None,
+        **cond: Any,
+    ) -> Tensor:
         """The squared error of the network's output, averaged over each sample: (B,), unweighted.
 
         Where ``lengths`` are among the conditions, the average is over each sample's own frames of the last axis.
@@ -253,6 +262,7 @@ class Diffusion(nn.Module):
             t: () or (B,) times of the schedule.
             eps: (B, ...) standard normal noise.
             hide: (B,) booleans: the samples whose conditions are nulls, as guidance asks without them; None for none.
+            estimate: whether a self-conditioned network is shown its own estimate; None tosses a coin in training.
             **cond: conditions, batch first.
 
         Raises:
@@ -266,9 +276,12 @@ class Diffusion(nn.Module):
         exact = self.schedule(time)
         m = exact.like(x_0)
         x_t = m.alpha * x_0 + m.sigma * eps
-        # the coin is torch's own, like dropout's
-        if self.self_conditioned and self.training and "self_cond" not in cond and torch.rand(()) < 0.5:
-            cond = {**self.conditions(**cond), "self_cond": self._estimate(x_t, time, exact, **cond)}
+        if self.self_conditioned and "self_cond" not in cond:
+            if estimate is None:
+                # the coin is torch's own, like dropout's
+                estimate = self.training and bool(torch.rand(()) < 0.5)
+            if estimate:
+                cond = {**self.conditions(**cond), "self_cond": self._estimate(x_t, time, exact, **cond)}
         out = self._network(x_t, time, exact, **cond)
         extra: Tensor | float = 0.0
         if self.parameterization.learned_variance:
@@ -282,9 +295,9 @@ class Diffusion(nn.Module):
         error = (out - self.parameterization.target(x_0, eps, m)).square()
         return (error.flatten(1).mean(1) if lengths is None else _mean_within(error, lengths)) + extra
 
-    def forward(self, x_0: Tensor, t: Tensor | float, eps: Tensor, hide: Tensor | None = None, **cond: Any) -> Tensor:
+    def forward(self, x_0: Tensor, **given: Any) -> Tensor:
         """The loss, so that wrappers for several devices find it."""
-        return self.loss(x_0, t=t, eps=eps, hide=hide, **cond)
+        return self.loss(x_0, **given)
 
     def part_tensors(self) -> dict[str, Tensor]:
         """Tables and statistics outside the network that a checkpoint carries, by the names of their parts."""

@@ -42,6 +42,10 @@ class Chance:
         """Changes of the pictures of all places: (places, 8), as :func:`zoo.training.augment.draw`."""
         return augment.draw(self._places, probability, self._generator("augment"))
 
+    def coin(self, what: str) -> bool:
+        """Heads or tails, one for all places."""
+        return bool(torch.rand((), generator=self._generator(what)) < 0.5)
+
     def noise(self, places: range, shape: Sequence[int]) -> Tensor:
         """Standard normal noise, (len(places), *shape) float32 on the CPU: the same for every device."""
         generator = torch.Generator()

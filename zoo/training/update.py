@@ -154,7 +154,8 @@ class Update:
             hide = (chance.uniform("conditions")[mine] < settings.condition_dropout).to(device)
         cond = {name: value.to(device) for name, value in cond.items()}
         with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-            losses = self._joined(x_0, t=t, eps=eps, hide=hide, **cond)
+            # one coin an update, however it is dealt out: the batch of self-conditioning is all of it
+            losses = self._joined(x_0, t=t, eps=eps, hide=hide, estimate=chance.coin("estimate"), **cond)
         m = model.schedule(t)
         by_noise.add(m.log_snr, losses.detach())
         weights: Tensor = self.objective.weight(m).to(losses)

@@ -1,5 +1,7 @@
 """A run that takes a second or two."""
 
+from contextlib import contextmanager
+
 import pytest
 
 from zoo.training import train
@@ -48,6 +50,23 @@ def _train(out, *, overrides=None, on_event=None, resume=True, **training):
 def run(tmp_path):
     """Train the small model in a folder; more settings of `training` by keyword."""
     return lambda folder="run", **options: _train(tmp_path / folder, **options)
+
+
+@pytest.fixture
+def small_files():
+    """A while in which no file can grow beyond so many bytes, as on a disk that is nearly full."""
+    resource = pytest.importorskip("resource")
+
+    @contextmanager
+    def limited(size):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited
 
 
 @pytest.fixture(scope="session")

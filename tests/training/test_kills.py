@@ -13,6 +13,7 @@ import torch
 from clock import CLOCK
 
 from zoo.training import train
+from zoo.training.resume import ResumeFolder
 
 # a child of a fork has everything imported already, so that most of its time is spent where a kill is interesting
 pytestmark = pytest.mark.skipif(
@@ -28,6 +29,23 @@ def in_child(work, kill_after=None):
     process.kill()
     process.join()
     return process.exitcode
+
+
+def test_there_is_a_state_at_any_moment_of_writing_one(tmp_path):
+    for step in (5, 6):
+        for operation in itertools.count(1):
+            folder = ResumeFolder(tmp_path / f"{step}-{operation}")
+            folder.write(5, {"weights": torch.zeros(3)})
+
+            def work(folder=folder, operation=operation, step=step):
+                dying_at(operation)
+                folder.write(step, {"weights": torch.zeros(3)})
+
+            done = in_child(work) == 0
+            assert folder.read()["step"] in (5, step)
+            if done:
+                break
+    assert operation > 8
 
 
 def assert_same(out, whole):

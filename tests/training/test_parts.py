@@ -124,6 +124,24 @@ def test_a_state_comes_back_and_older_ones_go(tmp_path):
     assert sorted(file.name for file in folder.path.iterdir()) == ["latest", "step-000010"]
 
 
+def test_a_state_that_is_kept_is_not_written_again(tmp_path):
+    folder = ResumeFolder(tmp_path / "resume")
+    folder.write(5, {"weights": torch.zeros(3)})
+    before = (folder.path / "step-000005" / "state.pt").stat().st_ino
+    folder.write(5, {"weights": torch.zeros(3)})
+    assert (folder.path / "step-000005" / "state.pt").stat().st_ino == before
+
+
+def test_a_state_that_does_not_fit_on_the_disk(tmp_path, small_files):
+    folder = ResumeFolder(tmp_path / "resume")
+    folder.write(5, {})
+    with small_files(20_000), pytest.raises(OSError, match="File too large"):
+        folder.write(10, {"weights": torch.zeros(10_000)})
+    assert folder.read() == {"step": 5}
+    # what is half written would fill the disk the next time as well
+    assert sorted(file.name for file in folder.path.iterdir()) == ["latest", "step-000005"]
+
+
 def test_half_written_states_are_ignored_and_swept(tmp_path):
     folder = ResumeFolder(tmp_path / "resume")
     folder.write(5, {})
@@ -141,7 +159,18 @@ def test_a_damaged_state_says_what_to_do(tmp_path, damage):
     folder = ResumeFolder(tmp_path / "resume")
     folder.write(5, {})
     (folder.path / "step-000005" / "state.pt").write_bytes(damage)
-    with pytest.raises(ResumeError, match=r"state\.pt cannot be read .* remove .*resume to begin again"):
+    with pytest.raises(ResumeError, match=r"state\.pt cannot be read .*; train into another folder"):
+        folder.read()
+
+
+def test_something_else_is_no_state(tmp_path):
+    folder = ResumeFolder(tmp_path / "resume")
+    folder.write(5, {})
+    torch.save([1, 2], folder.path / "step-000005" / "state.pt")
+    with pytest.raises(ResumeError, match=r"state\.pt is not the state of a run"):
+        folder.read()
+    (folder.path / "latest").write_bytes(b"\xff\xfe")
+    with pytest.raises(ResumeError, match="cannot be read"):
         folder.read()
 
 

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import signal
+from contextlib import ExitStack
 
 import pytest
 import torch
@@ -216,6 +217,67 @@ def test_another_run_does_not_go_on(run, overrides, differ):
     run(steps=3)
     with pytest.raises(ResumeError, match=f"holds another run: its {differ} in .*config.yaml are not these"):
         run(overrides=overrides)
+
+
+def test_there_is_no_way_back(run):
+    config = run(steps=3).parent / "config.yaml"
+    before = config.read_bytes()
+    with pytest.raises(ResumeError, match=r"is at step 3, and there is no way back to training.steps=2"):
+        run(steps=2)
+    assert config.read_bytes() == before
+
+
+def test_a_run_that_came_to_nothing_binds_nobody(run, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text("of: another\n")
+    assert run(steps=2).exists()
+
+
+def test_one_run_at_a_time_in_a_folder(run, small, tmp_path):
+    pytest.importorskip("fcntl")
+    steps = events(small, out=tmp_path / "run", device="cpu")
+    assert isinstance(next(steps), Started)
+    with pytest.raises(ResumeError, match=r"another process is training into .*run: wait for it"):
+        run()
+    steps.close()
+    assert run(steps=2).exists()
+
+
+def test_a_state_of_another_model(run):
+    out = run(steps=3).parent
+    (out / "config.yaml").unlink()
+    log = (out / "log.jsonl").read_bytes()
+    with pytest.raises(ResumeError, match=r"holds the state of another model, or a part of one .*size mismatch"):
+        run(overrides={"denoiser": {"base_channels": 16}})
+    assert (out / "log.jsonl").read_bytes() == log
+
+
+def test_a_state_that_cannot_be_read_leaves_the_average(run):
+    out = run(steps=3).parent
+    (out / "resume" / "step-000003" / "state.pt").write_bytes(b"")
+    with pytest.raises(ResumeError, match=r"training.init=.*model.safetensors begins with its averaged weights"):
+        run()
+
+
+def test_a_disk_that_is_full_keeps_what_was_good(run, whole, tmp_path, small_files):
+    def fill(event):
+        if isinstance(event, Saved) and event.step == 6:
+            full.enter_context(small_files(100_000))
+
+    with ExitStack() as full, pytest.raises(TrainingError, match=r"file too large; .*step-000006 is intact") as caught:
+        run(on_event=fill)
+    assert "Start again by the same command" in str(caught.value)
+    assert run().read_bytes() == whole[0].read_bytes()
+
+
+def test_lines_that_are_none_do_not_take_the_log_away(run):
+    out = run(steps=6, schedule="constant").parent
+    before = losses_of(out / "model.safetensors")
+    lines = (out / "log.jsonl").read_bytes().splitlines(keepends=True)
+    (out / "log.jsonl").write_bytes(b"".join([b"\xff\n", lines[0], b"[2]\n{}\n", *lines[1:], b'{"step": 8, "lo']))
+    longer = run(steps=8, schedule="constant")
+    assert losses_of(longer)[:3] == before
+    assert [line["step"] for line in losses_of(longer)] == [2, 4, 6, 8]
 
 
 def test_a_run_is_not_overwritten(run):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -70,19 +71,32 @@ def events(
 ) -> Iterator[Event]:
     """The same as :func:`train`, event by event; progress bars and early stops are the caller's business."""
     run = prepared(source, out=out, overrides=overrides, command_line=command_line, device=device)
-    run.begin(resume=resume)
+    with closing(run.folder):
+        try:
+            run.begin(resume=resume)
+            yield Started(
+                run.step,
+                run.settings.steps,
+                run.data.describe(),
+                run.parameters,
+                run.trained,
+                str(run.processes),
+                run.left,
+                run.remarks,
+            )
+            yield from _events(run)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise TrainingError(
+                f"{error.filename or run.folder.path}: {reason}; {run.folder.what_is_safe()}. "
+                "Start again by the same command when that is mended"
+            ) from error
+
+
+def _events(run: Run) -> Iterator[Event]:
+    """The steps, of which a signal ends the last in order."""
     # a launch command passes on the Ctrl-C that the terminal has sent to all of them already
     with deferred(echo=5.0 if run.processes.count > 1 else 0.0) as interrupt:
-        yield Started(
-            run.step,
-            run.settings.steps,
-            run.data.describe(),
-            run.parameters,
-            run.trained,
-            str(run.processes),
-            run.left,
-            run.remarks,
-        )
         stopped = False
         try:
             for event in run.events():

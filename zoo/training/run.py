@@ -11,6 +11,7 @@ import copy
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -143,28 +144,36 @@ class Run:
             raise ResumeError(
                 f"{self.folder.path} is not the same for all processes: they need a folder that all share"
             )
+        if state is not None:
+            self._take_up(state)
         self.processes.wait()
         if self.processes.first:
-            self.folder.begin(self.tree, 0 if state is None else state["step"])
+            self.folder.begin(self.tree, self.step)
         if self.board is not None:
-            self.board.begin(0 if state is None else state["step"])
-        if state is None:
-            return
-        self.model.load_state_dict(state["model"])
-        self.ema.model.load_state_dict(state["ema"])
-        for average, held in zip(self.profiles, state.get("profiles", ()), strict=True):
-            average.model.load_state_dict(held)
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.recent = state["step"], state["recent"]
-        # runs that began before levels of noise were told apart have none
-        self.by_noise = ByNoise(state.get("by_noise"))
+            self.board.begin(self.step)
+        if self.processes.first and state is not None:
+            # a kill may have come between the state and these
+            self.folder.write_model(self.step, self.ema.model)
+
+    def _take_up(self, state: Mapping[str, Any]) -> None:
+        try:
+            self.model.load_state_dict(state["model"])
+            self.ema.model.load_state_dict(state["ema"])
+            for average, held in zip(self.profiles, state.get("profiles", ()), strict=True):
+                average.model.load_state_dict(held)
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step, self.recent = state["step"], state["recent"]
+            # runs that began before levels of noise were told apart have none
+            self.by_noise = ByNoise(state.get("by_noise"))
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise ResumeError(
+                f"{self.folder.path} holds the state of another model, or a part of one "
+                f"({type(error).__name__}: {shorten(str(error), 160)}); train into another folder"
+            ) from None
         # runs that began before positions were kept had one process and one group
         taken = state.get("taken", [self.step * self.settings.batch_size * self.settings.accumulate])
         if len(taken) == len(self.taken):
             self.taken = taken
-        if self.processes.first:
-            # a kill may have come between the state and these
-            self.folder.write_model(self.step, self.ema.model)
 
     def look(self, *, resume: bool) -> dict[str, Any] | None:
         """What the folder holds to go on from, as `RunFolder.look`; that the data is other than before is remarked.

@@ -14,9 +14,11 @@ from zoo import config as configs
 from zoo.core.diffusion import Diffusion
 from zoo.data.base import Preview
 from zoo.files import sync, write_atomically
+from zoo.training.claim import Claim
 from zoo.training.ema import PowerEMA
 from zoo.training.posthoc import write_snapshot
 from zoo.training.resume import ResumeError, ResumeFolder
+from zoo.training.settings import Settings
 
 _FREE = ("data", "training", "sampler", "sampling", "notes", "summary", "paper", "license")
 """What may change while a run is continued: all that does not say what the weights mean."""
@@ -43,6 +45,7 @@ class RunFolder:
         self.model = path / "model.safetensors"
         self._log, self._config = path / "log.jsonl", path / "config.yaml"
         self._resume = ResumeFolder(path / "resume")
+        self._claim = Claim(path)
 
     def look(self, tree: Mapping[str, Any], *, resume: bool) -> dict[str, Any] | None:
         """What a run here would go on from; nothing is written.
@@ -57,15 +60,28 @@ class RunFolder:
         Raises:
             ResumeError: the folder holds a run that may not, or cannot, be continued.
         """
+        try:
+            state = self._resume.read()
+        except ResumeError as error:
+            average = f"; training.init={self.model} begins with its averaged weights" if self.model.exists() else ""
+            raise ResumeError(f"{error}{average}") from None
+        if state is None:
+            # of a run that came to nothing all may be another next time
+            if self.model.exists():
+                raise ResumeError(f"{self.model} is there, but nothing to go on from: train into another folder")
+            return None
         if self._config.exists():
             self._same_model(tree)
-        state = self._resume.read()
-        if state is not None and not resume:
+        if not resume:
             raise ResumeError(
                 f"{self.path} holds a run at step {state['step']}: continue it, or train into another folder"
             )
-        if state is None and self.model.exists():
-            raise ResumeError(f"{self.model} is there, but nothing to go on from: train into another folder")
+        steps = tree.get("training", {}).get("steps", Settings.steps)
+        if state["step"] > steps:
+            raise ResumeError(
+                f"{self.path} is at step {state['step']}, and there is no way back to training.steps={steps}: "
+                "say more steps, or train into another folder"
+            )
         return state
 
     def data(self) -> dict[str, Any]:
@@ -78,12 +94,21 @@ class RunFolder:
         Args:
             tree: the resolved config of the run.
             step: that it goes on from, 0 for a fresh start.
+
+        Raises:
+            ResumeError: another process is training into it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
+        self._claim.take()
         for leftover in self.path.glob(".*.part"):
             leftover.unlink()
+        self._resume.sweep()
         write_atomically(self._config, lambda beside: beside.write_text(configs.dump(dict(tree))))
         self._cut_log(step)
+
+    def close(self) -> None:
+        """Leave the folder to others."""
+        self._claim.release()
 
     def write_state(self, step: int, state: Mapping[str, Any]) -> None:
         """Write what `begin` will return. The log is on the disk before it.
@@ -172,13 +197,15 @@ class RunFolder:
         write_atomically(self._log, lambda beside: beside.write_text("".join(kept)))
 
     def _read_log(self) -> list[dict[str, Any]]:
-        """The lines of the log, without one that a kill cut short."""
+        """The lines of the log, without what is none, such as one that a kill cut short."""
         if not self._log.exists():
             return []
         lines = []
-        for line in self._log.read_text().splitlines():
+        for line in self._log.read_text(errors="replace").splitlines():
             try:
-                lines.append(json.loads(line))
+                told = json.loads(line)
             except json.JSONDecodeError:
-                break
+                continue
+            if isinstance(told, dict) and {"step", "loss"} <= told.keys():
+                lines.append(told)
         return lines

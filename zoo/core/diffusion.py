@@ -244,7 +244,7 @@ class Diffusion(nn.Module):
         t: Tensor | float,
         eps: Tensor,
         hide: Tensor | None = None,
-        estimate: bool | None = None,
+        estimate: Tensor | bool | None = None,
         **cond: Any,
     ) -> Tensor:
         """The squared error of the network's output, averaged over each sample: (B,), unweighted.

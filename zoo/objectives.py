@@ -89,6 +89,9 @@ class LogNormal(Objective):
     The weight lambda = (sigma^2 + sd^2) / (sigma sd)^2 of the paper is 1 / c_out^2: it makes the error of D the plain
     error of F, which is what ``Diffusion.loss`` measures.
 
+    On the straight path sigma / alpha = t / (1 - t), so ln(sigma / alpha) = logit(t): there mean 0 and std 1 are the
+    logit-normal times of flow models (Esser et al. 2024, section 3.1, rf/lognorm(0.00, 1.00)).
+
     Args:
         mean: of ln(sigma / alpha).
         std: of ln(sigma / alpha).

@@ -223,6 +223,19 @@ def test_weights_are_weights_everywhere(kind, name, schedule):
     assert (weight >= 0).all()
 
 
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.5, 0.6)])
+def test_log_normal_noise_is_logit_normal_times_of_a_flow(mean, std):
+    spec = {"name": "log-normal", "mean": mean, "std": std}
+    objective = objectives.build(spec, parameterization=parameterizations.build("flow"))
+    n = 40_000
+    logits = objective.times(n, schedules.build("flow"), torch.Generator().manual_seed(0)).logit()
+    # four standard deviations of the mean and of the standard deviation of so many draws
+    assert float(logits.mean()) == pytest.approx(mean, abs=4 * std / n**0.5)
+    assert float(logits.std()) == pytest.approx(std, abs=4 * std / (2 * n) ** 0.5)
+    m = schedules.build("flow")(torch.tensor([0.2, 0.9]))
+    assert_close(objective.weight(m), torch.ones(2, dtype=torch.float64))
+
+
 def test_losses_are_told_apart_by_the_level_of_noise():
     log_snr = torch.tensor([-math.inf, -30.0, -0.9, 0.9, 1.1, math.inf], dtype=torch.float64)
     losses = torch.tensor([1.0, 3.0, 0.5, 0.25, 4.0, 8.0])

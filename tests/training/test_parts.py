@@ -1,6 +1,7 @@
 """The parts of training, one by one: settings, average, order of the data, state on the disk, weights of the loss."""
 
 import math
+import signal
 from itertools import islice
 
 import pytest
@@ -13,7 +14,7 @@ from zoo.core.errors import ArgumentValueError
 from zoo.core.schedule import Marginal
 from zoo.training.chance import Chance
 from zoo.training.ema import EMA
-from zoo.training.feed import Order, derived_seed
+from zoo.training.feed import Order, batches, derived_seed
 from zoo.training.noise_levels import ByNoise
 from zoo.training.resume import ResumeError, ResumeFolder
 from zoo.training.settings import Settings
@@ -84,6 +85,25 @@ def test_no_decay_is_no_memory():
 
 def flat(order, batches):
     return [index for batch in islice(order, batches) for index in batch]
+
+
+class Handlers(torch.utils.data.Dataset):
+    """Whether whoever reads it hears Ctrl-C."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return {"deaf": signal.getsignal(signal.SIGINT) is signal.SIG_IGN}
+
+
+def test_readers_leave_ctrl_c_to_the_process_that_they_read_for():
+    before = signal.getsignal(signal.SIGINT)
+    for workers in (0, 1):
+        feed = batches(Handlers(), Order([range(4)], 2, seed=0), workers)
+        assert next(feed)["deaf"].tolist() == [workers > 0] * 2
+        feed.close()
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_every_epoch_is_a_permutation_of_its_own():

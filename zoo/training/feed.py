@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import signal
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
@@ -131,8 +132,14 @@ def batches(data: Dataset, order: Order, workers: int) -> Iterator[dict[str, Ten
         num_workers=workers,
         collate_fn=_collated,
         generator=torch.Generator(),
+        worker_init_fn=_deaf,
     )
     for batch in loader:
         if isinstance(batch, DataError):
             raise batch
         yield batch
+
+
+def _deaf(worker: int) -> None:
+    """A terminal sends Ctrl-C to the readers, too: they go on, as their examples may be needed for the last step."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -22,11 +22,13 @@ class Dataset(TorchDataset[dict[str, Any]], ABC):
 
     Attributes:
         classes: number of classes, None for data without labels.
+        class_names: by label; empty where classes are numbers.
         copies: how many examples there are of each picture, such as itself and its mirror image; of N pictures those
             of the first are 0, N, 2 N ...
     """
 
     classes: int | None = None
+    class_names: Sequence[str] = ()
     copies: int = 1
 
     @abstractmethod

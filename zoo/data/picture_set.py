@@ -30,9 +30,6 @@ class PictureSet(Dataset):
         classes: their number; None for one more than the largest label, where there are any.
         horizontal_flip: whether every picture is there twice, as it is and mirrored.
 
-    Attributes:
-        class_names: by label; empty where classes are numbers.
-
     Raises:
         DataError: there are no pictures, or a label is not a class.
     """

@@ -82,10 +82,8 @@ def _named(looks: Looks, groups: Sequence[Alike]) -> list[Group]:
     ]
 
 
-def _class_names(data: Dataset) -> list[str]:
-    if isinstance(data, PictureSet) and data.class_names:
-        return data.class_names
-    return [str(label) for label in range(data.classes or 0)]
+def _class_names(data: Dataset) -> Sequence[str]:
+    return data.class_names or [str(label) for label in range(data.classes or 0)]
 
 
 def _folders(looks: Looks) -> list[str]:

@@ -23,7 +23,7 @@ from zoo.core.diffusion import Diffusion
 from zoo.core.objective import Objective
 from zoo.data.base import Dataset
 from zoo.factory import assemble
-from zoo.training import augment
+from zoo.training import matching
 from zoo.training.board import Board
 from zoo.training.ema import EMA, PowerEMA
 from zoo.training.feed import Order, batches, derived_seed
@@ -50,7 +50,7 @@ class Run:
 
     Raises:
         DataError: the data cannot be read or does not fit the model.
-        TrainingError: the network needs classes that the data does not have, or cannot be told of changed pictures.
+        TrainingError: the network, the data and the settings do not go together.
         StartError: what is to be frozen is not there, or there are no blocks to recompute.
     """
 
@@ -59,10 +59,9 @@ class Run:
         self.device = device = processes.device
         self.settings = settings = Settings(**tree.get("training", {}))
         self.data: Dataset = datasets.build(tree["data"], path="data", shape=tree.get("shape"), voice=tree.get("voice"))
-        self.takes_labels = _takes_labels(tree, self.data)
-        if settings.augment:
-            _can_be_told(tree)
-        self.remarks = _unlearned(tree, self.data)
+        matching.check(tree, settings, self.data)
+        self.takes_labels = matching.takes_labels(tree, self.data)
+        self.remarks = matching.remarks(tree, self.data)
         with global_seed(derived_seed(settings.seed, "weights"), device):
             model = assemble(tree).to(device)
         # convolutions are a sixth faster with the channels last; tensors of other ranks are left as they are
@@ -179,11 +178,15 @@ class Run:
         """What the folder holds to go on from, as `RunFolder.look`; that the data is other than before is remarked.
 
         Raises:
-            ResumeError: as there; or the run is at its end, and would be said to have learned from other data.
+            ResumeError: as there; or the run is at its end, and would be said to have learned from other data; or its
+                classes are others.
         """
         state, now = self.folder.look(self.tree, resume=resume), self.tree["data"]
         if state is None:
             return None
+        # runs that began before this was kept say nothing
+        if "data" in state:
+            self.remarks += matching.data_has_changed(state["data"], self.data, takes_labels=self.takes_labels)
         before = self.folder.data()
         other = ", ".join(f"data.{key}={before[key]}" for key in before if before[key] != now.get(key))
         if not other:
@@ -218,6 +221,7 @@ class Run:
     def _write(self) -> None:
         state = {
             "taken": self.taken,
+            "data": matching.identity(self.data),
             "model": self.model.state_dict(),
             "ema": self.ema.model.state_dict(),
             "profiles": [average.model.state_dict() for average in self.profiles],
@@ -304,44 +308,3 @@ class Run:
 
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.settings.steps
-
-
-def _can_be_told(tree: Mapping[str, Any]) -> None:
-    """Refuse to change pictures for a network that would learn to draw them so."""
-    channels = tree["denoiser"].get("augment_channels")
-    if channels != augment.CHANNELS:
-        raise TrainingError(
-            f"training.augment: the network must be told how a picture was changed, and this one takes "
-            f"{'no' if channels is None else channels} numbers of that: set training.augment=0, or "
-            f"denoiser.augment_channels={augment.CHANNELS} of edm-song or edm-dhariwal; mirrored pictures alone are "
-            "data.horizontal_flip=true"
-        )
-
-
-def _unlearned(tree: Mapping[str, Any], data: Dataset) -> tuple[str, ...]:
-    """A line on classes that the data or the network has for nothing; no line where there are none."""
-    classes = tree["denoiser"].get("classes")
-    if classes is None and data.classes:
-        how = f": set denoiser.classes={data.classes}" if "classes" in tree["denoiser"] else ""
-        return (f"the data has {data.classes} classes, and the network is not told of them{how}",)
-    if classes and data.classes and classes > data.classes:
-        untrained = f"{data.classes} to {classes - 1}" if classes - data.classes > 1 else f"{data.classes}"
-        return (f"the data has {data.classes} classes and the network {classes}: it will not learn {untrained}",)
-    return ()
-
-
-def _takes_labels(tree: Mapping[str, Any], data: Dataset) -> bool:
-    """Whether the network is told the classes of the data; there must be some, and not too many."""
-    classes = tree["denoiser"].get("classes")
-    if classes is None:
-        return False
-    if data.classes is None:
-        raise TrainingError(
-            f"the network has {classes} classes and the data has no labels: set denoiser.classes=null, "
-            "or data.class_folders=true where folders are classes"
-        )
-    if data.classes > classes:
-        raise TrainingError(
-            f"the data has {data.classes} classes and the network {classes}: set denoiser.classes={data.classes}"
-        )
-    return True

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from zoo.core.bound import UNGUIDED
 from zoo.core.diffusion import Diffusion
 from zoo.core.errors import ZooError
 from zoo.core.objective import Objective
@@ -87,7 +86,6 @@ class Update:
 
         Raises:
             NotFiniteError: the loss or its gradient; the weights are as they were before.
-            TrainingError: conditions are to be hidden that the data does not bring.
         """
         settings, processes = self.settings, self.processes
         size = settings.batch_size
@@ -141,16 +139,10 @@ class Update:
             hidden = chance.uniform("labels")[mine] < settings.label_dropout
             cond["labels"] = batch["labels"].masked_fill(hidden, -1)
         if settings.low_res_dropout:
-            if "low_res" not in cond:
-                raise TrainingError(
-                    "training.low_res_dropout: this data brings no small pictures to be enlarged, which "
-                    "data.low_res_factor makes; leave it out"
-                )
             hidden = chance.uniform("low_res")[mine] < settings.low_res_dropout
             cond["low_res"] = cond["low_res"].masked_fill(hidden[:, None, None, None], 0.0)
         hide = None
         if settings.condition_dropout:
-            _can_be_hidden(cond)
             hide = (chance.uniform("conditions")[mine] < settings.condition_dropout).to(device)
         cond = {name: value.to(device) for name, value in cond.items()}
         with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
@@ -188,11 +180,3 @@ def global_seed(seed: int, device: torch.device) -> Iterator[None]:
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
-
-
-def _can_be_hidden(cond: dict[str, Tensor]) -> None:
-    if not set(cond) - {"labels", *UNGUIDED}:
-        raise TrainingError(
-            "training.condition_dropout: this data brings no conditions that guidance could leave out but labels, "
-            "which training.label_dropout hides; leave it out"
-        )

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from registry import schedules
 from zoo.core.diffusion import Diffusion
 from zoo.core.parameterization import Prediction
 from zoo.core.variational import bound, posterior_variances
@@ -63,3 +64,14 @@ def test_trains_the_variance_and_leaves_the_mean_to_the_squared_error() -> None:
     mean_alone = 2 * (0 - eps).mean()
     assert float(weight.grad[0]) == pytest.approx(float(mean_alone), rel=1e-4)
     assert float(weight.grad[1]) != 0
+
+
+def test_float32_data_has_coefficients_of_float64() -> None:
+    schedule = schedules.build({"name": "cosine", "steps": 4000})
+    generator = torch.Generator().manual_seed(0)
+    x_0, guess, x_t = torch.randn(3, 6, 50, generator=generator, dtype=torch.float64).clamp(-1, 1)
+    t = torch.tensor([1.0, 3, 40, 400, 2000, 3900], dtype=torch.float64)
+    exact = bound(prediction(guess, 0.2), x_0, x_t, schedule, t)
+    single = bound(prediction(guess.float(), 0.2), x_0.float(), x_t.float(), schedule, t)
+    # sums of 50 numbers and a difference of means in float32; coefficients in float32 leave 8e-5
+    torch.testing.assert_close(single.double(), exact, rtol=2e-5, atol=0)

@@ -295,9 +295,9 @@ class Diffusion(nn.Module):
         error = (out - self.parameterization.target(x_0, eps, m)).square()
         return (error.flatten(1).mean(1) if lengths is None else _mean_within(error, lengths)) + extra
 
-    def forward(self, x_0: Tensor, **given: Any) -> Tensor:
+    def forward(self, x_0: Tensor, t: Tensor | float, eps: Tensor, **given: Any) -> Tensor:
         """The loss, so that wrappers for several devices find it."""
-        return self.loss(x_0, **given)
+        return self.loss(x_0, t=t, eps=eps, **given)
 
     def part_tensors(self) -> dict[str, Tensor]:
         """Tables and statistics outside the network that a checkpoint carries, by the names of their parts."""

@@ -38,21 +38,31 @@ def bound(
         bins: values of the data, less one.
     """
     assert prediction.var is not None
-    now, next = schedule(t).like(x_0), schedule(t - 1).like(x_0)
+    now, next = schedule(t), schedule(t - 1)
+    # beta is a difference of numbers that are nearly the same: all of them in float64, and then cast
     beta, _ = posterior_variances(now, next)
     a = now.alpha / next.alpha
-    to_x_0, to_x_t = next.alpha * beta / now.sigma**2, a * next.sigma**2 / now.sigma**2
+    # beta_tilde is 0 at t = 0; the one of t = 1 stands in
+    second = t.clamp(min=1)
+    tilde = posterior_variances(schedule(second), schedule(second - 1))[1]
+    to_x_0, to_x_t, log_beta, log_tilde, last = (
+        one.reshape(-1, *[1] * (x_0.ndim - 1)).to(x_0)
+        for one in (
+            next.alpha * beta / now.sigma**2,
+            a * next.sigma**2 / now.sigma**2,
+            beta.log(),
+            tilde.log(),
+            next.sigma == 0,
+        )
+    )
     true_mean = to_x_0 * x_0 + to_x_t * x_t
     mean = to_x_0 * prediction.x_0.detach() + to_x_t * x_t
     f = (prediction.var + 1) / 2
-    # beta_tilde is 0 at t = 0; the one of t = 1 stands in
-    second = t.clamp(min=1)
-    log_tilde = posterior_variances(schedule(second).like(x_0), schedule(second - 1).like(x_0))[1].log()
-    log_variance = f * beta.log() + (1 - f) * log_tilde
+    log_variance = f * log_beta + (1 - f) * log_tilde
     off = (true_mean - mean) ** 2
     kl = 0.5 * (log_variance - log_tilde - 1 + (log_tilde - log_variance).exp() + off * (-log_variance).exp())
     nll = -_log_likelihood(x_0, mean, (0.5 * log_variance).exp(), bins)
-    return torch.where(next.sigma == 0, nll, kl).flatten(1).mean(1) / _BITS
+    return torch.where(last > 0, nll, kl).flatten(1).mean(1) / _BITS
 
 
 def _log_likelihood(x_0: Tensor, mean: Tensor, std: Tensor, bins: int) -> Tensor:

@@ -34,8 +34,10 @@ def test_makes_a_model_of_snapshots(zoo, run):
 
 
 def test_an_earlier_end(zoo, run):
-    assert zoo("average", run, "--width", "0.07", "--step", "3", "--out", "a.safetensors").code == 0
-    assert read_header(Path("a.safetensors")).metadata["zoo.step"] == "3"
+    assert zoo("average", run, "--width", "0.05", "--step", "2", "--out", "a.safetensors").code == 0
+    assert read_header(Path("a.safetensors")).metadata["zoo.step"] == "2"
+    kept = library.load(Path(run, "averages", "step-000002-0.safetensors"))
+    assert_close(dict(library.load("a.safetensors").state_dict()), dict(kept.state_dict()), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -43,8 +45,8 @@ def test_an_earlier_end(zoo, run):
     [
         (("--width", "0.5", "--out", "a.safetensors"), "sigma_rel must be above 0 and below 0.289, got 0.5"),
         (("--width", "nan", "--out", "a.safetensors"), "sigma_rel must be above 0 and below 0.289, got nan"),
-        (("--width", "0.1", "--step", "1", "--out", "a.safetensors"), "no snapshot up to step 1"),
-        (("--width", "0.1", "--step", "5", "--out", "a.safetensors"), "step 5 is after the last snapshot"),
+        (("--width", "0.1", "--step", "3", "--out", "a.safetensors"), "no snapshot at step 3; there are some at 2, 4"),
+        (("--width", "0.1", "--step", "5", "--out", "a.safetensors"), "no snapshot at step 5; there are some at 2, 4"),
         (("--width", "0.1", "--out", "a.pt"), "'a.pt' is no .safetensors file"),
         (("--width", "0.1", "--out", "no/a.safetensors"), "there is no folder 'no'"),
         (("--width", "0.1", "--out", "run/model.safetensors"), "exists; --force replaces it"),

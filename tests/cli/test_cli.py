@@ -260,6 +260,13 @@ class TestTrainAndCheck:
             "error: sampler: 'ddim': eta must lie in 0..1, got 5\nerror: training.steps must be from 1, got 0\n"
         )
 
+    def test_check_finds_what_could_not_be_trained(self, zoo: Zoo, tmp_path: Path) -> None:
+        (tmp_path / "odd.yaml").write_text("inherits: [tiny-unet]\ntraining: {augment: 0.2}\n")
+        result = zoo("check", "odd.yaml", "tiny-adm-classifier")
+        assert result.code == 2
+        assert result.err.startswith("error: training.augment: the network must be told how a picture was changed")
+        assert result.out == "tiny-adm-classifier: ok\n"
+
     def test_check_finds_a_flipped_bit(self, zoo: Zoo, tmp_path: Path) -> None:
         path = tmp_path / "m.safetensors"
         library.save(library.build("tiny-unet"), path)

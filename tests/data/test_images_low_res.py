@@ -60,6 +60,15 @@ def test_previews_are_pictures_of_the_model_s_shape(folder, tmp_path, buckets):
     assert len(np.unique(sheet[68:72, :4].reshape(-1, 3), axis=0)) > 1
 
 
+def test_previews_leave_out_a_picture_that_breaks(folder):
+    first = sorted(folder.rglob("*.png"))[0]
+    first.write_bytes(first.read_bytes()[:-40])
+    data = images(folder, memory_mb=0)
+    preview = data.preview()
+    assert data.lost() == 1
+    assert torch.equal(preview.x_0[0], preview.x_0[1]), "the next takes its place"
+
+
 def test_previews_of_data_without_classes_have_no_labels(folder):
     assert set(images(folder).preview().conditions) == {"low_res"}
 

@@ -19,7 +19,8 @@ def data(classes=10, n=20):
 
 
 def test_what_goes_together_is_left_in_peace():
-    matching.check(GREY, Settings(), data())
+    matching.check(GREY, Settings())
+    matching.check_data(Settings(), data())
     assert matching.takes_labels(GREY, data())
     assert matching.remarks(GREY, data()) == ()
 
@@ -27,15 +28,20 @@ def test_what_goes_together_is_left_in_peace():
 @pytest.mark.parametrize(
     ("tree", "settings", "message"),
     [
-        ({"shape": [3, 8, 8]}, {}, r"the shape has 3 channels and the network takes 1: set denoiser.in_channels=3, or"),
+        (
+            {"shape": [3, 8, 8]},
+            {},
+            r"the shape has 3 channels and the network takes 1: set denoiser.in_channels=3, or shape=\[1,8,8\]",
+        ),
         ({}, {"condition_dropout": 0.1}, "training.condition_dropout: this data brings no conditions"),
         ({}, {"low_res_dropout": 0.1}, "training.low_res_dropout: this data brings no small pictures"),
         ({}, {"augment": 0.1}, "this one takes no numbers of that"),
     ],
 )
 def test_what_could_not_be_trained_is_refused(tree, settings, message):
+    said = Settings(**settings)
     with pytest.raises(TrainingError, match=message):
-        matching.check({**GREY, **tree}, Settings(**settings), data())
+        matching.check({**GREY, **tree}, said) or matching.check_data(said, data())
 
 
 def test_nothing_is_written_for_what_is_refused(run, tmp_path):
@@ -73,13 +79,32 @@ def test_a_run_that_goes_on_with_the_same_data_says_nothing():
 
 @pytest.mark.parametrize(
     ("names", "which"),
-    [(["cat", "fox"], "class 1 was 'dog' and is 'fox'"), (["cat"], "dog went"), (["cat", "dog", "fox"], "fox came")],
+    [(["cat", "fox"], "class 1 was 'dog' and is 'fox'"), (["cat"], "class 1 was 'dog' and is no more")],
 )
 def test_a_run_does_not_go_on_with_other_classes(names, which):
     before = matching.identity(Named(["cat", "dog"]))
     with pytest.raises(ResumeError, match=which):
         matching.data_has_changed(before, Named(names), takes_labels=True)
     assert matching.data_has_changed(before, Named(names), takes_labels=False) == (), "nobody learned them"
+
+
+def test_classes_that_came_behind_are_said():
+    before = matching.identity(Named(["cat", "dog"]))
+    told = matching.data_has_changed(before, Named(["cat", "dog", "fox"]), takes_labels=True)
+    assert told == ("the data has classes that this run did not have: fox",)
+    # classes that were numbers then have names now
+    numbers = {**before, "class_names": []}
+    assert matching.data_has_changed(numbers, Named(["cat", "dog"]), takes_labels=True) == ()
+    (told,) = matching.data_has_changed(numbers, Named(["cat"]), takes_labels=True)
+    assert told == "the data has 1 classes now, where this run had 2"
+    assert matching.data_has_changed({}, Named(["cat"]), takes_labels=True) == (), "an older run kept nothing"
+
+
+def test_data_that_is_said_another_way_is_the_same(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = {"name": "images", "path": "photos", "memory_mb": 1024}
+    assert matching.other_data(before, {"name": "images", "path": f"{tmp_path}/./photos", "memory_mb": 5}) == ""
+    assert matching.other_data(before, {"name": "images", "path": "others"}) == "data.path=photos"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Power-function averages: their profiles, and any other width out of snapshots."""
 
 import math
+import shutil
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ import zoo
 from zoo.core.errors import ArgumentValueError
 from zoo.training import synthesize
 from zoo.training.ema import PowerEMA
-from zoo.training.posthoc import SnapshotError
+from zoo.training.posthoc import SnapshotError, drop_snapshots
 from zoo.training.profiles import WIDEST, exponent, mix
 from zoo.training.progress import Stepped
 
@@ -66,6 +67,16 @@ def test_a_profile_that_was_kept_is_its_own_snapshot():
     assert_close(mix(kept, kept[2]), torch.eye(6, dtype=torch.float64)[2], rtol=0, atol=1e-8)
 
 
+@pytest.mark.parametrize("steps", [(2,), (2, 4), (10, 20, 30, 40)])
+@pytest.mark.parametrize("wanted", [0.03, 0.08, 0.25])
+def test_few_snapshots_leave_weights_of_their_size(steps, wanted):
+    snapshots = [(float(time), exponent(width)) for time in steps for width in (0.05, 0.1)]
+    factors = mix(snapshots, (float(steps[-1]), exponent(wanted)))
+    # a least squares solution of up to 9 unknowns in float64
+    assert float(factors.sum()) == pytest.approx(1, abs=1e-9)
+    assert factors.abs().max() < 20
+
+
 @pytest.mark.parametrize("wanted", [0.06, 0.08, 0.15])
 def test_another_width_is_close_to_the_average_it_stands_for(wanted):
     times = range(20, 401, 20)
@@ -101,8 +112,19 @@ def test_a_run_keeps_snapshots_and_goes_on_alike(run):
     assert_close(
         dict(synthesize(whole.parent, 0.05, step=4).state_dict()), dict(middle.state_dict()), rtol=1e-5, atol=1e-6
     )
-    with pytest.raises(SnapshotError, match="step 9 is after the last snapshot"):
+    with pytest.raises(SnapshotError, match="holds no snapshot at step 9; there are some at 2, 4, 6, 8"):
         synthesize(whole.parent, 0.1, step=9)
+
+
+def test_snapshots_after_the_step_that_a_run_goes_on_from_are_gone(run):
+    model = run(steps=4, save_every=2, ema_profiles=(0.05,))
+    drop_snapshots(model.parent, after=2)
+    assert [file.name for file in (model.parent / "averages").iterdir()] == ["step-000002-0.safetensors"]
+    # a run of which nothing was saved may be followed by another
+    shutil.rmtree(model.parent / "resume")
+    model.unlink()
+    run(steps=1, save_every=2, ema_profiles=())
+    assert not list((model.parent / "averages").iterdir())
 
 
 def test_a_run_without_profiles_has_nothing_to_make_them_of(whole):

@@ -15,7 +15,7 @@ from zoo.cli.output import note
 @click.option(
     "--width", required=True, type=float, help="sigma_rel of the average: the share of the run that it reaches back."
 )
-@click.option("--step", type=click.IntRange(min=1), help="Where it ends.  [default: at the last snapshot]")
+@click.option("--step", type=click.IntRange(min=1), help="Where it ends, at a snapshot.  [default: the last]")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A .safetensors file.")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 def command(run: Path, width: float, step: int | None, out: Path, force: bool) -> None:

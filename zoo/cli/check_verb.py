@@ -55,10 +55,19 @@ def _of_values(tree: dict[str, Any]) -> list[str]:
     """What only building finds: values of the right type that make no sense. No weight is made for it."""
     from zoo.core.errors import ZooError
     from zoo.factory import check_mix, make
+    from zoo.training import matching
     from zoo.training.settings import Settings
 
+    def trained() -> None:
+        settings = Settings(**tree.get("training", {}))
+        if "denoiser" in tree:
+            matching.check(tree, settings)
+
+    def mixed() -> None:
+        check_mix(make(tree, empty=True))
+
     problems = []
-    for attempt in (lambda: check_mix(make(tree, empty=True)), lambda: Settings(**tree.get("training", {}))):
+    for attempt in (mixed, trained):
         try:
             attempt()
         except (RegistryError, ZooError) as error:

@@ -61,7 +61,7 @@ def command(
         TextColumn("{task.fields[told]}"),
         TimeRemainingColumn(),
     )
-    saved, steps, left, told = 0, 0, 0.0, ""
+    saved, steps, left = 0, 0, 0.0
     # of several processes one talks
     say = note if speaks() else lambda _: None
     with bar(*columns, silent=not speaks()) as progress:
@@ -91,9 +91,10 @@ def command(
                     case Saved():
                         saved = event.step
                         if progress.disable:
-                            # the update before told the loss and the time left
+                            loss = "" if event.loss is None else f"loss {event.loss:.4f}, "
+                            # the time left was told by the update before
                             ahead = f", {_duration(left)} left" if left and saved < steps else ""
-                            say(f"step {event.step}: {told}{', ' if told else ''}saved {event.path}{ahead}")
+                            say(f"step {event.step}: {loss}saved {event.path}{ahead}")
                     case Finished():
                         progress.update(task, completed=event.step)
                         say(f"{event.path}: trained for {event.step} steps")

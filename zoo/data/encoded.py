@@ -26,10 +26,10 @@ class Encoded(PictureSet):
     def sides(self, index: int) -> Sides:
         return self.shape[1:]
 
-    def pixels(self, index: int, sides: Sides | None = None) -> Tensor:
+    def pixels(self, index: int, sides: Sides | None = None, channels: int | None = None) -> Tensor:
         title = self.title(index)
         try:
             with self.open(index) as file:
-                return decoded(file, (self.shape[0], *(sides or self.sides(index))), title)
+                return decoded(file, (channels or self.shape[0], *(sides or self.sides(index))), title)
         except OSError as error:
             raise UnreadableError(title, (error.strerror or str(error)).lower()) from error

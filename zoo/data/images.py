@@ -20,9 +20,6 @@ from zoo.data.pictures import SUFFIXES, UnreadableError, as_floats, decoded, fin
 
 _MEGABYTE = 1 << 20
 _PREVIEWED = 8
-_ASKED, _SIDE = 64, 16
-_TINGE = 16
-"""Levels of 255 that channels of a grey picture differ by: what a warm or cold scan of paper has."""
 
 
 class Images(PictureSet):
@@ -143,30 +140,16 @@ class Images(PictureSet):
         step = max(1, len(self.files) // _PREVIEWED)
         chosen = range(0, len(self.files), step)[:_PREVIEWED]
         # samples of a preview are of one shape, whatever the buckets of its pictures
-        x_0 = torch.stack(
-            [as_floats(decoded(self.files[index], self.shape, str(self.files[index]))) for index in chosen]
-        )
-        labels = torch.tensor([self.labels[index] for index in chosen]) if self.classes else None
+        read = [self._read(index, self.shape[1:]) for index in chosen]
+        x_0 = torch.stack([as_floats(pixels) for pixels, _ in read])
+        labels = torch.tensor([self.labels[index] for _, index in read]) if self.classes else None
         return Enlarged(x_0, self.low_res_factor, labels)
 
-    def loses_colours(self) -> bool:
-        """Whether the model is grey and pictures have colours, as far as a few of them tell."""
-        if self.shape[0] == 3:
-            return False
-        for file in self.files[:: max(1, len(self.files) // _ASKED)][:_ASKED]:
-            try:
-                pixels = decoded(file, (3, _SIDE, _SIDE), str(file)).short()
-            except UnreadableError:
-                continue
-            if (pixels.amax(0) - pixels.amin(0)).amax() > _TINGE:
-                return True
-        return False
-
-    def pixels(self, index: int, sides: Sides | None = None) -> Tensor:
+    def pixels(self, index: int, sides: Sides | None = None, channels: int | None = None) -> Tensor:
         own = self.sides(index)
-        if self._pixels is not None and sides in (None, own):
+        if self._pixels is not None and sides in (None, own) and channels in (None, self.shape[0]):
             return self._pixels[self._bucket[index]][self._row[index]]
-        return decoded(self.files[index], (self.shape[0], *(sides or own)), str(self.files[index]))
+        return decoded(self.files[index], (channels or self.shape[0], *(sides or own)), str(self.files[index]))
 
     def sides(self, index: int) -> Sides:
         return self.shapes[self._bucket[index]]

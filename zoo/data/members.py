@@ -25,7 +25,7 @@ class Member:
     size: int
 
     def open(self) -> IO[bytes]:
-        return io.BufferedReader(_Piece(self))
+        return io.BufferedReader(_Piece(self, self.shard.open("rb", buffering=0)))
 
     def __str__(self) -> str:
         return f"{self.shard}: {self.name}"
@@ -34,9 +34,8 @@ class Member:
 class _Piece(io.RawIOBase):
     """A member as a file of its own. Nothing is shared, so that any process may have it open."""
 
-    def __init__(self, member: Member) -> None:
-        self._member, self._at = member, 0
-        self._file = member.shard.open("rb", buffering=0)
+    def __init__(self, member: Member, file: io.RawIOBase) -> None:
+        self._member, self._file, self._at = member, file, 0
 
     def readable(self) -> bool:
         return True

@@ -15,6 +15,15 @@ from zoo.data.buckets import Sides
 from zoo.data.pictures import UnreadableError, as_floats
 
 _LOG = logging.getLogger(__name__)
+_ASKED, _SIDE = 64, 16
+_TINGE = 16
+"""Levels of 255 that channels of a grey picture differ by: what a warm or cold scan of paper has."""
+
+GREY = (
+    "the model is grey and pictures have colours, which it will not see: set shape=[3,height,width] and "
+    "denoiser.in_channels=3"
+)
+"""What to say where colours are lost."""
 
 
 class PictureSet(Dataset):
@@ -28,6 +37,7 @@ class PictureSet(Dataset):
         shape: of the model, (1 or 3, H, W).
         labels: the class of each picture, -1 for none.
         classes: their number; None for one more than the largest label, where there are any.
+        class_names: by label; empty where classes are numbers.
         horizontal_flip: whether every picture is there twice, as it is and mirrored.
 
     Raises:
@@ -58,12 +68,13 @@ class PictureSet(Dataset):
         self._lost = torch.zeros(len(self.labels), dtype=torch.bool).share_memory_()  # type: ignore[no-untyped-call]
 
     @abstractmethod
-    def pixels(self, index: int, sides: Sides | None = None) -> Tensor:
+    def pixels(self, index: int, sides: Sides | None = None, channels: int | None = None) -> Tensor:
         """A picture as the model sees it, not mirrored: (C, H, W) bytes.
 
         Args:
             index: its number.
             sides: what it is cut and resized to; None for its own.
+            channels: 1 or 3; None for the model's.
 
         Raises:
             UnreadableError: it cannot be read.
@@ -81,6 +92,19 @@ class PictureSet(Dataset):
     def left_out(self) -> Mapping[str, str]:
         """What was no picture from the start, and has no number: name -> why."""
 
+    def loses_colours(self) -> bool:
+        """Whether the model is grey and pictures have colours, as far as a few of them tell."""
+        if self.shape[0] == 3:
+            return False
+        for index in range(0, len(self.labels), max(1, len(self.labels) // _ASKED))[:_ASKED]:
+            try:
+                pixels = self.pixels(index, (_SIDE, _SIDE), 3).short()
+            except UnreadableError:
+                continue
+            if (pixels.amax(0) - pixels.amin(0)).amax() > _TINGE:
+                return True
+        return False
+
     def lost(self) -> int:
         """How many pictures could not be read when they were asked for, until now."""
         return int(self._lost.sum())
@@ -95,9 +119,9 @@ class PictureSet(Dataset):
         pixels, index = self._read(index)
         return {"x_0": as_floats(pixels.flip(-1) if mirrored else pixels), "labels": self.labels[index]}
 
-    def _read(self, index: int) -> tuple[Tensor, int]:
-        """The picture, or the next one that can be read, with its number."""
-        sides = self.sides(index)
+    def _read(self, index: int, sides: Sides | None = None) -> tuple[Tensor, int]:
+        """The picture, or the next one that can be read, cut to these sides or its own, with its number."""
+        sides = sides or self.sides(index)
         for other in (*range(index, len(self.labels)), *range(index)):
             try:
                 return self.pixels(other, sides), other

@@ -68,18 +68,18 @@ def look(data: Dataset) -> Events[Looks]:
     """
     if isinstance(data, PictureSet):
         return (yield from _look_at_pictures(data))
-    seen = []
+    seen, latent = [], isinstance(data, Latents)
     for index in range(len(data)):
         if index % _CHUNK == 0:
             yield Progress("looking at pictures", index, len(data))
         example = data[index]
         x_0: Tensor = example["x_0"]
-        if not isinstance(data, Latents) and (x_0.ndim != 3 or x_0.shape[0] not in (1, 3)):
+        if not latent and (x_0.ndim != 3 or x_0.shape[0] not in (1, 3)):
             raise DataError(
                 f"{data.describe()}: an example has the shape {tuple(x_0.shape)} and is no picture, (1 or 3, H, W): "
                 "there is nothing to look at"
             )
-        seen.append(_look(index, x_0, int(example.get("labels", -1)), latent=isinstance(data, Latents)))
+        seen.append(_look(index, x_0, int(example.get("labels", -1)), latent=latent))
     if not seen:
         raise DataError(f"{data.describe()}: there is nothing to look at")
     return Looks(seen, [f"#{index}" for index in range(len(data))], {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from zoo.data.picture_set import GREY
 from zoo.survey.report import Group, Survey
 from zoo.survey.sizes import Sizes
 
@@ -34,10 +35,7 @@ def remarks(found: Survey, *, can_mirror: bool) -> list[str]:
         *_on_no_classes(found.no_classes),
     ]
     if found.loses_colours:
-        said.append(
-            "the model is grey and pictures have colours, which it will not see; a shape of 3 channels keeps them, "
-            "with denoiser.in_channels=3"
-        )
+        said.append(GREY)
     if found.sizes is not None:
         said += _on_sizes(found.sizes, found.pictures, found.shape, buckets=bool(found.buckets))
     return said
@@ -77,11 +75,8 @@ def _on_no_classes(folders: Sequence[str]) -> list[str]:
     """Folders that were perhaps meant to be classes: without them the classes behind have other numbers."""
     if not folders:
         return []
-    are = (
-        "1 folder holds no pictures and is no class"
-        if len(folders) == 1
-        else (f"{len(folders):,} folders hold no pictures and are no classes")
-    )
+    several = f"{len(folders):,} folders hold no pictures and are no classes"
+    are = several if len(folders) > 1 else "1 folder holds no pictures and is no class"
     return [f"{are}: {_listed(folders)}"]
 
 

@@ -71,7 +71,7 @@ def events(data: Dataset, *, number: int = 96, near: float = NEAR, seed: int = 0
         distinct=len(seen) - len(repeated) - sum(len(group.distances) for group in nearly),
         sheet=contact_sheet(data, seen, names, number, seed),
         duplicates=duplicates_sheet(data, seen, copies, nearly) if copies or nearly else None,
-        loses_colours=files is not None and files.loses_colours(),
+        loses_colours=pictures is not None and pictures.loses_colours(),
     )
     return replace(found, remarks=remarks(found, can_mirror=pictures is not None and not pictures.horizontal_flip))
 

@@ -18,7 +18,7 @@ class Chance:
     """The draws of one update.
 
     How an update's examples are dealt to passes and processes has no say in them: a place has its own noise, and the
-    few numbers that a place needs besides are drawn for all places at once.
+    few numbers that a place needs besides are drawn for all places at once. A coin is one for all of them.
 
     Args:
         seed: of the run.

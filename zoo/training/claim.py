@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
+import weakref
 from pathlib import Path
 
 from zoo.training.resume import ResumeError
+
+_HELD: weakref.WeakSet[Claim] = weakref.WeakSet()
 
 
 class Claim:
@@ -24,16 +26,17 @@ class Claim:
         self._handle: int | None = None
 
     def take(self) -> None:
-        """Keep others out.
+        """Keep others out, if that is not done already.
 
         Raises:
             ResumeError: somebody else is at work there.
         """
-        if sys.platform == "win32":
+        if sys.platform == "win32" or self._handle is not None:
             return
         import fcntl
 
         self._handle = os.open(self._path, os.O_RDONLY)
+        _HELD.add(self)
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -47,11 +50,15 @@ class Claim:
     def release(self) -> None:
         """Let others in."""
         handle, self._handle = self._handle, None
-        if sys.platform == "win32" or handle is None:
-            return
-        import fcntl
+        if handle is not None:
+            os.close(handle)
 
-        # closing is not enough while readers of the data, forked since, have it open too
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_UN)
-        os.close(handle)
+
+def _leave_to_parent() -> None:
+    """In a process that was forked, such as a reader of data: a lock lasts as long as anyone has it open."""
+    for claim in list(_HELD):
+        claim.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)

@@ -141,5 +141,7 @@ def batches(data: Dataset, order: Order, workers: int) -> Iterator[dict[str, Ten
 
 
 def _deaf(worker: int) -> None:
-    """A terminal sends Ctrl-C to the readers, too: they go on, as their examples may be needed for the last step."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """A terminal sends Ctrl-C to the readers, too, and a scheduler its polite kill: they go on, as their examples may
+    be needed for the last step, and end with the process that trains."""
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, signal.SIG_IGN)

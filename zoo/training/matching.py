@@ -3,37 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from zoo.core.bound import UNGUIDED
 from zoo.data.base import Dataset
-from zoo.data.images import Images
+from zoo.data.picture_set import GREY, PictureSet
 from zoo.training import augment
 from zoo.training.resume import ResumeError
 from zoo.training.settings import Settings
 from zoo.training.update import TrainingError
 
+_AS_BEFORE = ("memory_mb",)
+"""Arguments of data that change no example."""
 
-def check(tree: Mapping[str, Any], settings: Settings, data: Dataset) -> None:
-    """Refuse what could not be trained, before anything is built or written.
+
+def check(tree: Mapping[str, Any], settings: Settings) -> None:
+    """Refuse what no data could be learned with, before anything is built.
 
     Args:
         tree: the resolved config.
         settings: its section `training`.
-        data: its data.
 
     Raises:
-        TrainingError: channels that are not the network's, changed pictures for a network that cannot be told of them,
-            or conditions to be hidden that the data does not bring.
+        TrainingError: channels that are not the network's, or changed pictures for a network that cannot be told.
     """
     shape, channels = tree.get("shape"), tree["denoiser"].get("in_channels")
     if shape is not None and channels is not None and shape[0] is not None and shape[0] != channels:
+        sides = ",".join("null" if side is None else str(side) for side in (channels, *shape[1:]))
         raise TrainingError(
             f"the shape has {shape[0]} channels and the network takes {channels}: set denoiser.in_channels={shape[0]}, "
-            f"or shape={[channels, *shape[1:]]}"
+            f"or shape=[{sides}]"
         )
     if settings.augment:
         _can_be_told(tree["denoiser"].get("augment_channels"))
+
+
+def check_data(settings: Settings, data: Dataset) -> None:
+    """Refuse to hide conditions that the data does not bring.
+
+    Args:
+        settings: of the run.
+        data: its data.
+
+    Raises:
+        TrainingError: there are none.
+    """
     if not (settings.low_res_dropout or settings.condition_dropout):
         return
     brought = set(data[0]) - {"x_0", "labels"}
@@ -86,11 +101,8 @@ def remarks(tree: Mapping[str, Any], data: Dataset) -> tuple[str, ...]:
             f"the network is built for {side} pixels and learns pictures of {shape[1]} x {shape[2]}: set shape and "
             "denoiser.resolution alike, unless that is meant"
         )
-    if isinstance(data, Images) and data.loses_colours():
-        told.append(
-            "the model is grey and pictures have colours, which it will not see: set shape=[3, height, width] and "
-            "denoiser.in_channels=3"
-        )
+    if isinstance(data, PictureSet) and data.loses_colours():
+        told.append(GREY)
     return tuple(told)
 
 
@@ -99,45 +111,62 @@ def identity(data: Dataset) -> dict[str, Any]:
     return {
         "examples": len(data),
         "groups": [len(group) for group in data.groups() or ()],
+        "classes": data.classes,
         "class_names": list(data.class_names),
     }
+
+
+def other_data(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What a spec of data said before and does not say now, as ``data.key=value``; empty for nothing."""
+    return ", ".join(
+        f"data.{key}={value}"
+        for key, value in before.items()
+        if key not in _AS_BEFORE and _meant(key, value) != _meant(key, now.get(key))
+    )
 
 
 def data_has_changed(before: Mapping[str, Any], data: Dataset, *, takes_labels: bool) -> tuple[str, ...]:
     """Remarks on data of which a run learned other examples so far.
 
     Args:
-        before: its :func:`identity` then.
+        before: its :func:`identity` then; empty for runs that began before it was kept.
         data: now.
         takes_labels: whether the network is told classes.
 
     Raises:
-        ResumeError: classes that the network has learned are others now.
+        ResumeError: a class that the network has learned is another now, or went.
     """
-    now = identity(data)
-    if takes_labels and before["class_names"] != now["class_names"]:
-        pairs = zip(before["class_names"], now["class_names"], strict=False)
-        number = next((n for n, (then, since) in enumerate(pairs) if then != since), None)
-        which = (
-            _listed(before["class_names"], now["class_names"])
-            if number is None
-            else (f"class {number} was {before['class_names'][number]!r} and is {now['class_names'][number]!r}")
-        )
-        raise ResumeError(
-            f"the classes of the data are others than this run learned: {which}; train into another folder"
-        )
+    if not before:
+        return ()
+    now, told = identity(data), []
+    if takes_labels and before["class_names"] and now["class_names"]:
+        told += _on_class_names(before["class_names"], now["class_names"])
+    elif takes_labels and before["classes"] != now["classes"]:
+        told.append(f"the data has {now['classes']} classes now, where this run had {before['classes']}")
     anew = "; its order begins anew" if len(before["groups"]) != len(now["groups"]) else ""
     if before["examples"] != now["examples"]:
-        return (f"the data has {now['examples']:,} examples now, where this run had {before['examples']:,}{anew}",)
-    if before["groups"] != now["groups"]:
-        return (f"the pictures of the data have other shapes now than this run had{anew}",)
-    return ()
+        told.append(f"the data has {now['examples']:,} examples now, where this run had {before['examples']:,}{anew}")
+    elif before["groups"] != now["groups"]:
+        told.append(f"the pictures of the data have other shapes now than this run had{anew}")
+    return tuple(told)
 
 
-def _listed(before: Sequence[str], now: Sequence[str]) -> str:
-    more, fewer = (now, before) if len(now) > len(before) else (before, now)
-    names = ", ".join(more[len(fewer) :])
-    return f"{names} {'came' if more is now else 'went'}"
+def _on_class_names(before: Sequence[str], now: Sequence[str]) -> list[str]:
+    """A line on classes that came behind those that were learned."""
+    for number, name in enumerate(before):
+        if number >= len(now) or now[number] != name:
+            since = f"is {now[number]!r}" if number < len(now) else "is no more"
+            raise ResumeError(
+                f"the classes of the data are others than this run learned: class {number} was {name!r} and {since}; "
+                "train into another folder"
+            )
+    came = ", ".join(now[len(before) :])
+    return [f"the data has classes that this run did not have: {came}"] if came else []
+
+
+def _meant(key: str, value: Any) -> Any:
+    """A value of a spec, whichever way a path is written."""
+    return Path(value).expanduser().resolve() if key == "path" and isinstance(value, str) else value
 
 
 def _can_be_told(channels: int | None) -> None:

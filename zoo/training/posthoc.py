@@ -39,6 +39,19 @@ def write_snapshot(folder: Path, step: int, number: int, model: Diffusion, sigma
     checkpoint.save(model, path, step=step, weights="ema", sigma_rel=repr(sigma_rel))
 
 
+def drop_snapshots(folder: Path, *, after: int) -> None:
+    """Remove the snapshots of a run that are later than a step.
+
+    Args:
+        folder: of the run.
+        after: the step.
+    """
+    for path in (folder / FOLDER).glob("step-*.safetensors"):
+        number = path.name.split("-")[1]
+        if number.isdigit() and int(number) > after:
+            path.unlink()
+
+
 @torch.no_grad()
 def synthesize(run: str | PathLike[str], sigma_rel: float, *, step: int | None = None) -> Diffusion:
     """The average of a width that was not kept while training (Karras et al. 2024, section 3.2).
@@ -46,13 +59,13 @@ def synthesize(run: str | PathLike[str], sigma_rel: float, *, step: int | None =
     Args:
         run: the folder of a run with ``training.ema_profiles``.
         sigma_rel: width of the profile as a share of the run; those between and near the kept ones come out best.
-        step: at which the profile ends, at or before the last snapshot; None for the last snapshot.
+        step: at which the profile ends, one of those with a snapshot; None for the last.
 
     Returns:
-        A model in eval mode; its buffers are those of the last snapshot up to ``step``.
+        A model in eval mode; its buffers are those of the snapshot at ``step``.
 
     Raises:
-        SnapshotError: there are no snapshots, none up to ``step``, or none from it on.
+        SnapshotError: there are no snapshots, or none at ``step``.
         ArgumentValueError: the width is out of range.
         CheckpointError: a snapshot cannot be read.
     """
@@ -70,19 +83,24 @@ def synthesize(run: str | PathLike[str], sigma_rel: float, *, step: int | None =
 
 
 def last_step(run: str | PathLike[str], step: int | None = None) -> int:
-    """The step at which an average ends: ``step`` where that can be, or that of the last snapshot.
+    """The step at which an average ends: ``step`` where there is a snapshot, or that of the last one.
+
+    What was learned after a snapshot is in none before it, so that no sum of them ends in between.
 
     Raises:
-        SnapshotError: there are no snapshots, none up to ``step``, or none from it on.
+        SnapshotError: there are no snapshots, or none at ``step``.
         CheckpointError: a snapshot cannot be read.
     """
-    steps = [one.step for one in _snapshots(run)]
-    if not steps or (step is not None and step < min(steps)):
-        which = "no snapshots of averages" if not steps else f"no snapshot up to step {step}"
-        raise SnapshotError(f"{Path(run) / FOLDER} holds {which}: train with training.ema_profiles=[0.05, 0.1]")
-    if step is not None and step > max(steps):
-        raise SnapshotError(f"step {step} is after the last snapshot of {Path(run) / FOLDER}, at step {max(steps)}")
-    return max(steps) if step is None else step
+    steps = sorted({one.step for one in _snapshots(run)})
+    if not steps:
+        raise SnapshotError(
+            f"{Path(run) / FOLDER} holds no snapshots of averages: train with training.ema_profiles=[0.05, 0.1]"
+        )
+    if step is not None and step not in steps:
+        raise SnapshotError(
+            f"{Path(run) / FOLDER} holds no snapshot at step {step}; there are some at {', '.join(map(str, steps))}"
+        )
+    return steps[-1] if step is None else step
 
 
 class _Snapshot(NamedTuple):

@@ -36,7 +36,7 @@ def exponent(sigma_rel: float) -> float:
 
 
 def mix(snapshots: Sequence[tuple[float, float]], wanted: tuple[float, float]) -> Tensor:
-    """The factors of snapshots whose sum is closest to a profile.
+    """The factors, of sum 1, with which snapshots are closest to a profile.
 
     Args:
         snapshots: (time, gamma) of each, all different.
@@ -47,9 +47,13 @@ def mix(snapshots: Sequence[tuple[float, float]], wanted: tuple[float, float]) -
     """
     of_two = torch.tensor([[_product(one, other) for other in snapshots] for one in snapshots], dtype=torch.float64)
     with_wanted = torch.tensor([[_product(one, wanted)] for one in snapshots], dtype=torch.float64)
+    # a multiplier keeps the sum at 1: without it few snapshots leave weights that are too small
+    one = torch.ones(1, 1, dtype=torch.float64)
+    ones = one.expand(len(snapshots), 1)
+    bordered = torch.cat([torch.cat([of_two, ones], 1), torch.cat([ones.T, 0 * one], 1)])
     # neighbouring profiles are nearly the same: the solver may drop what rounding cannot tell apart
-    factors: Tensor = torch.linalg.lstsq(of_two, with_wanted, driver="gelsd").solution
-    return factors[:, 0]
+    factors: Tensor = torch.linalg.lstsq(bordered, torch.cat([with_wanted, one]), driver="gelsd").solution
+    return factors[:-1, 0]
 
 
 def _product(one: tuple[float, float], other: tuple[float, float]) -> float:

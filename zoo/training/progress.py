@@ -56,10 +56,15 @@ class Sampled:
 
 @dataclass(frozen=True)
 class Saved:
-    """The model and the state to go on from were written."""
+    """The model and the state to go on from were written.
+
+    Attributes:
+        loss: of the update; None after Ctrl-C.
+    """
 
     step: int
     path: Path
+    loss: float | None = None
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,8 @@ class Run:
         self.device = device = processes.device
         self.settings = settings = Settings(**tree.get("training", {}))
         self.data: Dataset = datasets.build(tree["data"], path="data", shape=tree.get("shape"), voice=tree.get("voice"))
-        matching.check(tree, settings, self.data)
+        matching.check(tree, settings)
+        matching.check_data(settings, self.data)
         self.takes_labels = matching.takes_labels(tree, self.data)
         self.remarks = matching.remarks(tree, self.data)
         with global_seed(derived_seed(settings.seed, "weights"), device):
@@ -119,8 +120,8 @@ class Run:
     def order(self) -> Order:
         """The order of the data from here on, for this process."""
         settings, processes = self.settings, self.processes
-        return Order(
-            self.data.groups() or [range(len(self.data))],
+        return Order.of(
+            self.data,
             settings.batch_size,
             settings.seed,
             taken=self.taken,
@@ -136,6 +137,8 @@ class Run:
             CheckpointError: the weights to begin with cannot be read.
             StartError: they do not fit.
         """
+        if self.processes.first:
+            self.folder.claim()
         state = self.look(resume=resume)
         if state is None:
             self.initialize()
@@ -181,15 +184,13 @@ class Run:
             ResumeError: as there; or the run is at its end, and would be said to have learned from other data; or its
                 classes are others.
         """
-        state, now = self.folder.look(self.tree, resume=resume), self.tree["data"]
+        state = self.folder.look(self.tree, resume=resume)
         if state is None:
             return None
-        # runs that began before this was kept say nothing
-        if "data" in state:
-            self.remarks += matching.data_has_changed(state["data"], self.data, takes_labels=self.takes_labels)
-        before = self.folder.data()
-        other = ", ".join(f"data.{key}={before[key]}" for key in before if before[key] != now.get(key))
+        changed = matching.data_has_changed(state.get("data", {}), self.data, takes_labels=self.takes_labels)
+        other = matching.other_data(self.folder.data(), self.tree["data"])
         if not other:
+            self.remarks += changed
             return state
         learned = f"{self.folder.path} holds a run with {other}, at step {state['step']}"
         if state["step"] >= self.settings.steps:
@@ -256,7 +257,7 @@ class Run:
             if self._due(settings.save_every):
                 self.save(snapshots=True)
                 if self.processes.first:
-                    yield Saved(self.step, self.folder.model)
+                    yield Saved(self.step, self.folder.model, told.loss)
             left = (time.perf_counter() - started) / (self.step - first) * (settings.steps - self.step)
             yield Stepped(
                 self.step,

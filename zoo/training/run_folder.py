@@ -16,7 +16,7 @@ from zoo.data.base import Preview
 from zoo.files import sync, write_atomically
 from zoo.training.claim import Claim
 from zoo.training.ema import PowerEMA
-from zoo.training.posthoc import write_snapshot
+from zoo.training.posthoc import drop_snapshots, write_snapshot
 from zoo.training.resume import ResumeError, ResumeFolder
 from zoo.training.settings import Settings
 
@@ -102,9 +102,20 @@ class RunFolder:
         self._claim.take()
         for leftover in self.path.glob(".*.part"):
             leftover.unlink()
+        # as of the log: what a killed run had written, and this one will write again
+        drop_snapshots(self.path, after=step)
         self._resume.sweep()
         write_atomically(self._config, lambda beside: beside.write_text(configs.dump(dict(tree))))
         self._cut_log(step)
+
+    def claim(self) -> None:
+        """Keep other runs out of a folder that is there, before it is looked at.
+
+        Raises:
+            ResumeError: another process is training into it.
+        """
+        if self.path.is_dir():
+            self._claim.take()
 
     def close(self) -> None:
         """Leave the folder to others."""

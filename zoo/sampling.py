@@ -198,7 +198,7 @@ def _begun(
     rule = chosen_sampler(model, sampler)
     grid = chosen_grid(model, steps, spacing, times)
     source = _noise(noise, seed, n)
-    wrappers = _guidance(model, guidance, bool(cond))
+    wrappers = chosen_guidance(model, guidance, bool(cond))
     conditions = _conditions(model, n, cond)
     if start is not None:
         grid, x = _shallow(model, grid, start, start_t, source)
@@ -285,9 +285,19 @@ def _noise(noise: Noise | Tensor | Spec | None, seed: int | Sequence[int], n: in
     return Recorded(noise) if isinstance(noise, Tensor) else noise
 
 
-def _guidance(
+def chosen_guidance(
     model: Diffusion, guidance: float | Spec | Guidance | Sequence[Spec | Guidance] | None, conditional: bool
 ) -> list[Guidance]:
+    """The wrappers of a walk, in the order in which they are applied.
+
+    Args:
+        model: has its own.
+        guidance: as in :func:`sample`.
+        conditional: whether there are conditions to be guided by.
+
+    Raises:
+        RegistryError: for unknown names and arguments.
+    """
     wrappers: list[Guidance]
     if guidance is None:
         # A model's own guidance needs something to be guided by; without it the model is sampled plain

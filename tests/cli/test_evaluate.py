@@ -104,6 +104,9 @@ def test_two_processes_report_what_one_does(zoo: Zoo, tmp_path: Path, folder: Pa
         (["ddpm-digits", "--random-weights", "--features", "pixel"], "did you mean 'pixels'?"),
         (["ddpm-digits", "--random-weights", "--features", "timm model=resnet18"], "need trained weights"),
         (["ddpm-digits", "--random-weights", "--sampler", "dimm"], "did you mean 'ddim'?"),
+        (["ddpm-digits", "--random-weights", "--guidance", "cgf"], "did you mean 'cfg'?"),
+        (["ddpm-digits", "--random-weights", "--data", ""], "'' is neither a folder nor a data set"),
+        (["ddpm-digits", "--random-weights", "--data", "~nobody-here/x"], "no user of that name"),
         (["ddpm-digits", "--random-weights", "--device", "cpu,abacus"], "device 'abacus' cannot be used"),
         (["ddpm-mnist", "--data", "path=gone"], "mnist: gone is not a folder"),
     ],
@@ -114,6 +117,7 @@ def test_bad_input_gives_one_message(zoo: Zoo, tmp_path: Path, arguments: list[s
     assert done.code == 2
     assert message in done.err
     assert "Traceback" not in done.err
+    assert "sampling" not in done.err, "told before the work"
     assert not list(tmp_path.iterdir())
 
 

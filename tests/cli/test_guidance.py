@@ -18,7 +18,12 @@ SHOWN = ("sample", "ddpm-mnist", "-n", "2", "--labels", "3", "--steps", "2", "--
         ((), None),
         (("1.5",), 1.5),
         (("cfg scale=3 rescale=0.7",), [{"name": "cfg", "scale": 3, "rescale": 0.7}]),
-        (("2", "interval low=0.2"), [{"name": "cfg", "scale": 2}, {"name": "interval", "low": 0.2}]),
+        (("2", "clip"), [{"name": "cfg", "scale": 2}, {"name": "clip"}]),
+        (
+            ("interval low=0.2 guidance={name: cfg, scale: 2}",),
+            [{"name": "interval", "low": 0.2, "guidance": {"name": "cfg", "scale": 2}}],
+        ),
+        (("cfg hides=[low_res, labels]",), [{"name": "cfg", "hides": ["low_res", "labels"]}]),
     ],
 )
 def test_a_number_is_a_scale_and_a_name_has_arguments(texts, meant):

@@ -115,6 +115,9 @@ def test_an_argument_that_the_shell_took_apart_is_put_together_and_quoted(write)
     write("configs/x.yaml", "summary: x\n")
     with pytest.raises(ConfigError) as error:
         load("x", command_line=["data={name:", "images,", "path:", "cats}", "a.b=[1,", "2]", "c=[1,2]", "d={e:1}"])
+    with pytest.raises(ConfigError) as other:
+        load("x", command_line=["a=[b", "c={d: 1}", "e=[1,2]"])
+    assert "took this apart" not in str(other.value), "what begins with a key is no piece of another"
     assert str(error.value).splitlines() == [
         "command line: the shell took this apart at its spaces",
         "    quote it: data='{name: images, path: cats}'",

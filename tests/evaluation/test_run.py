@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 import zoo
+from registry import features as extractors
 from zoo.core.diffusion import Diffusion
 from zoo.data.base import InMemory
 from zoo.evaluation import EvaluationError, Progress, evaluate, events, result
@@ -106,14 +107,14 @@ def test_pictures_and_classes_and_smaller_ones_stay_together():
     assert len(real.images.unique(dim=0)) == 40
 
 
-@pytest.mark.parametrize("limit", [10_000, 50])
+@pytest.mark.parametrize("limit", [10_000, 25])
 def test_a_picture_and_its_mirror_image_are_in_one_half(parts, limit):
     data = parts.pictures(31, 0, torch.arange(31) % 3)
     data.x_0 = torch.cat([data.x_0, data.x_0.flip(-1)])
     data.labels, data.copies = data.labels * 2, 2
     found = result(gather(data, limit, 0))
-    assert len(found.images) == min(62, limit)
-    assert found.half == (30 if limit > 62 else 24)
+    assert len(found.images) == 2 * min(31, limit)
+    assert found.half == (30 if limit > 31 else 24)
     assert torch.equal(found.images[1::2], found.images[::2].flip(-1))
     assert torch.equal(found.labels[1::2], found.labels[::2])
     assert len(found.images[::2].flatten(1).unique(dim=0)) == len(found.images) // 2
@@ -199,6 +200,27 @@ def test_features_that_are_not_finite_are_no_measure(parts, monkeypatch):
     monkeypatch.setattr(Pixels, "__call__", lambda self, images: images.flatten(1) / 0)
     with pytest.raises(EvaluationError, match="features: some are not finite"):
         evaluate(parts.wrapped(parts.Gaussian()), parts.pictures(60, seed=0), **FEW)
+
+
+@pytest.mark.parametrize(("name", "scales"), [("pixels", True), ("inception", False)])
+def test_large_features_do_not_drown_the_kernel_distance(parts, monkeypatch, name, scales):
+    """The cube of features 1,000 times as large: brought to a mean square of 1, but for those of FID and KID."""
+    data, model = parts.pictures(80, 0), parts.wrapped(parts.Gaussian(mean=0.3))
+    plain = evaluate(model, data, n=30, features="pixels")
+
+    def large(spec, **given):
+        made = Pixels(images=given["images"])
+        monkeypatch.setattr(Pixels, "__call__", lambda self, images, own=Pixels.__call__: 1000 * own(self, images))
+        return made
+
+    monkeypatch.setattr(extractors, "check", lambda spec, **_: ({}, []))
+    monkeypatch.setattr(extractors, "build", large)
+    found = evaluate(model, data, n=30, features=name).samples.kernel.mean
+    if scales:
+        # float32 features, a thousand times as large
+        assert found == pytest.approx(plain.samples.kernel.mean, rel=1e-4)
+    else:
+        assert abs(found) > 1e6 * abs(plain.samples.kernel.mean)
 
 
 def test_says_of_which_weights_and_pictures_it_is(parts):

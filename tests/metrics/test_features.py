@@ -104,6 +104,30 @@ class TestTimm:
         built = [features.build({"name": "timm", "model": SMALL, "weights": str(file)}) for file in (plain, wrapped)]
         assert torch.equal(built[0](pictures()), built[1](pictures()))
 
+    def test_weights_from_before_batches_were_counted(self, network, tmp_path):
+        torch.save(network.state_dict(), tmp_path / "whole.pth")
+        older = {key: one for key, one in network.state_dict().items() if not key.endswith("num_batches_tracked")}
+        torch.save(older, tmp_path / "older.pth")
+        built = [
+            features.build({"name": "timm", "model": SMALL, "weights": str(tmp_path / name)})
+            for name in ("whole.pth", "older.pth")
+        ]
+        assert len(older) < len(network.state_dict())
+        assert torch.equal(built[0](pictures()), built[1](pictures()))
+
+    def test_values_that_are_no_tensors(self, network, tmp_path):
+        torch.save(dict.fromkeys(network.state_dict(), 1), tmp_path / "a.pth")
+        with pytest.raises(ArgumentError, match=r"conv1\.0\.weight is no tensor there"):
+            features.build({"name": "timm", "model": SMALL, "weights": str(tmp_path / "a.pth")})
+
+    def test_a_transformer_takes_pictures_of_one_size(self, tmp_path):
+        vit = timm.create_model("vit_tiny_patch16_224")
+        torch.save(vit.state_dict(), tmp_path / "vit.pth")
+        with pytest.raises(ArgumentError, match="takes no pictures of 32 x 32 pixels, set side to another"):
+            features.build(
+                {"name": "timm", "model": "vit_tiny_patch16_224", "weights": str(tmp_path / "vit.pth"), "side": 32}
+            )
+
     def test_says_which_weights_they_were(self, weights):
         origin = features.build({"name": "timm", "model": SMALL, "weights": weights, "device": "cpu"}).origin()
         with open(weights, "rb") as content:
@@ -120,12 +144,13 @@ class TestTimm:
         (tmp_path / "junk.pth").write_bytes(b"hello" * 100)
         torch.save(network, tmp_path / "whole.pth")
         torch.save([1], tmp_path / "list.pth")
-        for name in ("junk", "whole", "list"):
+        torch.save({0: torch.zeros(2)}, tmp_path / "numbered.pth")
+        for name in ("junk", "whole", "list", "numbered"):
             with pytest.raises(ArgumentError, match=f"{name}.pth cannot be read as weights: expected"):
                 features.build({"name": "timm", "model": SMALL, "weights": str(tmp_path / f"{name}.pth")})
 
     def test_says_that_pictures_are_too_small(self, weights):
-        with pytest.raises(ArgumentError, match="takes no pictures of 0 x 0 pixels, set side to more"):
+        with pytest.raises(ArgumentError, match="takes no pictures of 0 x 0 pixels, set side to another"):
             features.build({"name": "timm", "model": SMALL, "weights": weights, "side": 0, "device": "cpu"})
 
     def test_says_that_nothing_can_be_fetched(self, monkeypatch):

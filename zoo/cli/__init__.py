@@ -96,6 +96,9 @@ def _explained(error: Exception) -> int:
         fail(f"{error.filename}: {reason}" if error.filename else reason)
         return 2
     first = str(error).partition("\n")[0]
+    if isinstance(error, RuntimeError) and "home directory" in first:
+        fail("a path begins with ~ and a name, and this machine has no user of that name")
+        return 2
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         fail(f"out of memory: {first}", hint="take fewer at a time: -n of sample, training.batch_size=... of train")
     else:

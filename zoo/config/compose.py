@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path as FilePath
@@ -186,6 +187,9 @@ def from_command_line(arguments: Sequence[str]) -> Document:
     return document
 
 
+_KEY = re.compile(r"[\w.]+=")
+
+
 def _rejoined(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """The arguments that stand for themselves, and, whole again and quoted, those that came in pieces."""
     whole: list[str] = []
@@ -194,7 +198,10 @@ def _rejoined(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     while rest:
         key, _, text = rest[0].partition("=")
         closing = {"{": "}", "[": "]"}.get(text[:1], "")
-        last = next((place for place, piece in enumerate(rest) if closing and piece.rstrip().endswith(closing)), 0)
+        pieces = (
+            len(rest) if not closing else next((n for n, one in enumerate(rest[1:], 1) if _KEY.match(one)), len(rest))
+        )
+        last = next((n for n, one in enumerate(rest[:pieces]) if closing and one.rstrip().endswith(closing)), 0)
         if last:
             torn.append(f"{key}={shlex.quote(' '.join((text, *rest[1 : last + 1])))}")
         else:

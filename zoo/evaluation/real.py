@@ -49,14 +49,14 @@ class Real:
 
 
 def gather(data: Dataset, limit: int, seed: int) -> Events[Real]:
-    """Read pictures of a dataset, at most ``limit`` examples, chosen and ordered by the seed.
+    """Read pictures of a dataset, at most ``limit`` of them with all their examples, chosen and ordered by the seed.
 
     Raises:
         DataError: one cannot be read.
         EvaluationError: they are no pictures of one size, or too few.
     """
     copies, pictures = data.copies, len(data) // data.copies
-    chosen = torch.randperm(pictures, generator=torch.Generator().manual_seed(seed))[: limit // copies]
+    chosen = torch.randperm(pictures, generator=torch.Generator().manual_seed(seed))[:limit]
     if len(chosen) < LEAST:
         raise EvaluationError(f"{data.describe()}: {len(chosen)} pictures are too few to judge by; it takes {LEAST}")
     order = _beside(chosen, copies, pictures).tolist()

@@ -28,7 +28,7 @@ from zoo.metrics.features import Features
 from zoo.metrics.frechet import Moments, frechet_distance
 from zoo.metrics.pixels import Pixels
 from zoo.progress import Events, Progress, result
-from zoo.sampling import chosen_grid, chosen_sampler
+from zoo.sampling import chosen_grid, chosen_guidance, chosen_sampler
 
 LEAST = 10
 """Samples: enough to have the neighbours that every measure asks for."""
@@ -84,6 +84,7 @@ def events(
     # what is wrong with them is told before the work and not after it
     chosen_sampler(model, settings.get("sampler"))
     chosen_grid(model, settings.get("steps"), settings.get("spacing"), settings.get("times"))
+    chosen_guidance(model, settings.get("guidance"), conditional=False)
     clock: dict[str, float] = {}
     with _timed(clock, "data"):
         found = yield from gather(data, real, seed)
@@ -224,17 +225,18 @@ def _remarks(
             f"it is of {drawn:,} samples beside {len(real.images):,} of {real.size:,} pictures, and fewer make it "
             "larger."
         )
-    fewest = min(judged.pictures, floor.pictures, len(real.images) - real.half)
+    fewest = judged.pictures // real.copies
     if fewest <= extractor.dimensions:
         remarks.append(
-            f"There are {fewest:,} pictures in a set and {extractor.dimensions:,} features: the Frechet distance says "
-            "more about how few they are than about the model. Take more pictures, or features of fewer dimensions."
+            f"There are {fewest:,} different pictures in a set and {extractor.dimensions:,} features: the Frechet "
+            "distance says more about how few they are than about the model. Take more pictures, or features of fewer "
+            "dimensions."
         )
     for where, share, usual in (
         ("in features", judged.nearer, floor.nearer),
         ("in pixels", judged.nearer_pixels, floor.nearer_pixels),
     ):
-        spread = (usual * (1 - usual) * (1 / judged.pictures + 1 / floor.pictures)) ** 0.5
+        spread = (usual * (1 - usual) * (1 / judged.pictures + real.copies / floor.pictures)) ** 0.5
         if share - usual > 3 * spread:
             remarks.append(
                 f"More samples are nearer to the data than data is, {where}: {share:.0%} where {usual:.0%} are usual. "

@@ -121,7 +121,8 @@ def refuse_second(name: str, denoise: Denoise, model: Bound) -> None:
     """
     if denoise is not model:
         raise ConditionError(
-            f"guidance: {name} works on the raw outputs and would undo what stands before it; put it first"
+            f"guidance: {name} works on the raw outputs and would undo what stands before it: put it first, or, where "
+            "it stands in another, there alone, such as {name: interval, guidance: {name: cfg, scale: 2}}"
         )
 
 

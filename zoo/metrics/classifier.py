@@ -65,7 +65,7 @@ class Classifier(Features):
         labels: (N,) their classes.
 
     Raises:
-        ArgumentValueError: when examples have no label, or are too few to train on.
+        ArgumentValueError: a number is below 1; examples have no label, or are too few to train on.
     """
 
     def __init__(
@@ -79,6 +79,9 @@ class Classifier(Features):
         images: Tensor,
         labels: Tensor,
     ) -> None:
+        for name, value in (("epochs", epochs), ("base_channels", base_channels), ("dimensions", dimensions)):
+            if value < 1:
+                raise ArgumentValueError(f"classifier: {name} must be at least 1, got {value}")
         if labels.min() < 0:
             raise ArgumentValueError("classifier: its features need labelled data, and some examples have no class")
         if len(images) < 10:

@@ -49,8 +49,8 @@ class Inception(Features):
                 f"inception: {file} has the SHA-256 {self._sha256[:8]}..., and in other weights there is no FID; it "
                 f"takes {_SOURCE}"
             )
-        # torch-fidelity unpickles the file, and eight digits of a hash are no proof of what is in it
-        read(file, "inception")
+        # torch-fidelity unpickles the file, whatever its ending, and eight digits of a hash prove nothing about it
+        read(file, "inception", pickled=True)
         self._device = usable(device)
         self.network = FeatureExtractorInceptionV3("zoo", ["2048"], feature_extractor_weights_path=str(file))
         self.network.to(self._device)

@@ -18,6 +18,7 @@ from zoo.metrics.weights import read, sha256
 
 _BATCH = 64
 _SHOWN = 3
+_COUNTER = ".num_batches_tracked"
 _WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
 
 
@@ -69,10 +70,11 @@ class Timm(Features):
         )
         try:
             self.dimensions = self(torch.zeros(1, 3, *self.size)).shape[1]
-        except RuntimeError as error:
+        except (RuntimeError, AssertionError) as error:
             first = str(error).partition("\n")[0]
             raise ArgumentValueError(
-                f"timm: {model} takes no pictures of {self.size[0]} x {self.size[1]} pixels, set side to more: {first}"
+                f"timm: {model} takes no pictures of {self.size[0]} x {self.size[1]} pixels, set side to another: "
+                f"{first}"
             ) from None
 
     @torch.no_grad()
@@ -113,25 +115,26 @@ def _fill(network: nn.Module, file: Path, model: str) -> None:
     state = next((state[name] for name in _WRAPPERS if isinstance(state.get(name), Mapping)), state)
     # what training in several processes or compiled put before the names
     state = timm.models.clean_state_dict(state)
-    own = network.state_dict()
+    # counters of batches say nothing, and many files are older than they are
+    own = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith(_COUNTER)}
     passport: Any = network.pretrained_cfg
     head = passport.get("classifier") or ()
     heads = tuple(f"{name}." for name in ((head,) if isinstance(head, str) else head))
     lacking = [name for name in own if name not in state]
-    foreign = [name for name in state if name not in own and not name.startswith(heads)]
+    foreign = [name for name in state if name not in own and not name.startswith(heads) and not name.endswith(_COUNTER)]
     if lacking or foreign:
         raise ArgumentValueError(
             f"timm: {file} holds weights of another network than {model}: it lacks {_few(lacking)}; it has besides: "
             f"{_few(foreign)}"
         )
     for name, tensor in own.items():
-        given = state[name].shape if isinstance(state[name], Tensor) else ()
-        if given != tensor.shape:
+        given = tuple(state[name].shape) if isinstance(state[name], Tensor) else "no tensor"
+        if given != tuple(tensor.shape):
             raise ArgumentValueError(
-                f"timm: {file} holds weights of another network than {model}: {name} is {tuple(given)} there and "
+                f"timm: {file} holds weights of another network than {model}: {name} is {given} there and "
                 f"{tuple(tensor.shape)} in {model}"
             )
-    network.load_state_dict({name: state[name] for name in own})
+    network.load_state_dict({name: state[name] for name in own}, strict=False)
 
 
 def _few(names: list[str]) -> str:

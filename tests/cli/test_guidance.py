@@ -23,6 +23,17 @@ SHOWN = ("sample", "ddpm-mnist", "-n", "2", "--labels", "3", "--steps", "2", "--
             ("interval low=0.2 guidance={name: cfg, scale: 2}",),
             [{"name": "interval", "low": 0.2, "guidance": {"name": "cfg", "scale": 2}}],
         ),
+        (
+            ("interval guidance={name: interval, guidance: {name: cfg, scale: 2}, low: 1} high=3",),
+            [
+                {
+                    "name": "interval",
+                    "guidance": {"name": "interval", "guidance": {"name": "cfg", "scale": 2}, "low": 1},
+                    "high": 3,
+                }
+            ],
+        ),
+        (("cfg note='a b' hides=[labels]",), [{"name": "cfg", "note": "a b", "hides": ["labels"]}]),
         (("cfg hides=[low_res, labels]",), [{"name": "cfg", "hides": ["low_res", "labels"]}]),
     ],
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from zoo.cli.model_argument import complete, guidance_of, opened, spec_of
+from zoo.cli.model_argument import complete, guidance_of, guidance_option, opened, spec_of
 from zoo.cli.output import as_json, note, table
 from zoo.cli.watching import watched
 
@@ -36,13 +36,7 @@ from zoo.cli.watching import watched
 @click.option("--sampler", shell_complete=complete("samplers"), help="A name, with arguments: 'ddim eta=0.5'.")
 @click.option("--steps", type=click.IntRange(min=1))
 @click.option("--spacing", shell_complete=complete("spacings"), help="A name, with arguments: 'leading offset=1'.")
-@click.option(
-    "--guidance",
-    multiple=True,
-    shell_complete=complete("guidances"),
-    help="Scale of classifier-free guidance, 1 is none; or a name, with arguments: 'cfg scale=2 rescale=0.7'. Several "
-    "are applied in their order.",
-)
+@guidance_option
 @click.option("--precision", type=click.Choice(["float32", "bf16", "auto"]), help="[default: the model's]")
 @click.option(
     "--seed",

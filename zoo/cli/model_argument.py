@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +14,6 @@ from zoo import config
 
 if TYPE_CHECKING:
     from zoo.core.diffusion import Diffusion
-
-_PIECE = re.compile(r"""(?:"[^"]*"|'[^']*'|\[[^\]]*\]|\{[^}]*\}|[^\s])+""")
-"""What stands between blanks, those in quotes and brackets left aside."""
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -127,8 +123,35 @@ def spec_of(text: str | None) -> dict[str, Any] | None:
         return None
     from zoo.config.compose import from_command_line
 
-    name, *arguments = _PIECE.findall(text) or [""]
+    name, *arguments = _pieces(text) or [""]
     return {"name": name, **from_command_line(arguments).tree}
+
+
+def _pieces(text: str) -> list[str]:
+    """What stands between blanks, those in quotes and brackets left aside."""
+    found, quote, depth = [""], "", 0
+    for sign in text:
+        if sign.isspace() and not quote and depth <= 0:
+            found.append("")
+            continue
+        found[-1] += sign
+        if quote:
+            quote = "" if sign == quote else quote
+        elif sign in "'\"":
+            quote = sign
+        else:
+            depth += (sign in "[{") - (sign in "]}")
+    return [piece for piece in found if piece]
+
+
+guidance_option = click.option(
+    "--guidance",
+    multiple=True,
+    shell_complete=complete("guidances"),
+    help="Scale of classifier-free guidance, 1 is none; or a name, with arguments: 'cfg scale=2 rescale=0.7'. Several "
+    "are applied in their order.",
+)
+"""Of the verbs that sample; :func:`guidance_of` reads it."""
 
 
 def guidance_of(texts: Sequence[str]) -> float | list[dict[str, Any]] | None:

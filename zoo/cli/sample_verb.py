@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli import starting
-from zoo.cli.model_argument import check_out, complete, guidance_of, opened, shape_of, spec_of
+from zoo.cli.model_argument import check_out, complete, guidance_of, guidance_option, opened, shape_of, spec_of
 from zoo.cli.output import as_json, bar, note
 
 if TYPE_CHECKING:
@@ -33,13 +33,7 @@ if TYPE_CHECKING:
 @click.option("--sampler", shell_complete=complete("samplers"), help="A name, with arguments: 'ddim eta=0.5'.")
 @click.option("--steps", type=click.IntRange(min=1))
 @click.option("--spacing", shell_complete=complete("spacings"), help="A name, with arguments: 'leading offset=1'.")
-@click.option(
-    "--guidance",
-    multiple=True,
-    shell_complete=complete("guidances"),
-    help="Scale of classifier-free guidance, 1 is none; or a name, with arguments: 'cfg scale=2 rescale=0.7'. Several "
-    "are applied in their order.",
-)
+@guidance_option
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
     "--batch", type=click.IntRange(min=1), help="At most so many are walked together.  [default: what memory holds]"

@@ -98,12 +98,16 @@ class Handlers(torch.utils.data.Dataset):
 
 
 def test_readers_leave_ctrl_c_to_the_process_that_they_read_for():
-    before = signal.getsignal(signal.SIGINT)
-    for workers in (0, 1):
-        feed = batches(Handlers(), Order([range(4)], 2, seed=0), workers)
-        assert next(feed)["deaf"].tolist() == [workers > 0] * 2
-        feed.close()
-    assert signal.getsignal(signal.SIGINT) is before
+    # what a shell starts in the background is deaf from the beginning
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        for workers in (0, 1):
+            feed = batches(Handlers(), Order([range(4)], 2, seed=0), workers)
+            assert next(feed)["deaf"].tolist() == [workers > 0] * 2
+            feed.close()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_every_epoch_is_a_permutation_of_its_own():

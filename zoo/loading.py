@@ -171,7 +171,9 @@ def _importer(source: Source, format: str | None) -> tuple[str, Importer]:
         raise broken[0]
     ours = [source.path / file for file in source.files if checkpoint.is_model(source.path / file)]
     if ours:
-        raise CheckpointError(f"{source.path}: is a folder; the zoo's own models are files: give {ours[0]}")
+        # of a run its model, and not a snapshot in a folder below
+        first = min(ours, key=lambda file: len(file.parts))
+        raise CheckpointError(f"{source.path}: is a folder; the zoo's own models are files: give {first}")
     raise CheckpointError(
         f"{source.path}: no importer knows these weights; {_inside(source)}; importers: {', '.join(known)}"
     )

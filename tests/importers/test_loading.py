@@ -1,5 +1,7 @@
 """Choosing an importer, and what an importer may do with tensors."""
 
+import shutil
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -92,6 +94,8 @@ def test_when_nobody_knows_the_keys_all_importers_are_named(foreign):
 
 def test_a_folder_with_a_model_of_the_zoo_leads_to_it(tmp_path):
     zoo.save(zoo.build("tiny-unet"), tmp_path / "model.safetensors")
+    (tmp_path / "averages").mkdir()
+    shutil.copy(tmp_path / "model.safetensors", tmp_path / "averages" / "step-000002-0.safetensors")
     with pytest.raises(CheckpointError, match=r"is a folder; .*: give .*/model\.safetensors$"):
         zoo.load(tmp_path)
 

@@ -56,7 +56,9 @@ def test_from_a_wheel_made_from_the_source_distribution(checkout, elsewhere, tmp
     run(sys.executable, "-m", "build", "--sdist", *own_tools, "--outdir", tmp_path, checkout, cwd=elsewhere)
     (source,) = tmp_path.glob("diffusion_zoo-*.tar.gz")
     with tarfile.open(source) as archive:
-        archive.extractall(tmp_path / "source", filter="data")
+        # the argument `filter` came with Python 3.11.4
+        archive.extraction_filter = getattr(tarfile, "data_filter", lambda member, path: member)
+        archive.extractall(tmp_path / "source")
     (unpacked,) = (tmp_path / "source").iterdir()
 
     pip = [sys.executable, "-m", "pip"]

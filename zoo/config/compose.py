@@ -198,10 +198,11 @@ def _rejoined(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     while rest:
         key, _, text = rest[0].partition("=")
         closing = {"{": "}", "[": "]"}.get(text[:1], "")
-        pieces = (
-            len(rest) if not closing else next((n for n, one in enumerate(rest[1:], 1) if _KEY.match(one)), len(rest))
+        # what begins with a key is an argument of its own
+        end = next((place for place, piece in enumerate(rest[1:], 1) if _KEY.match(piece)), len(rest))
+        last = next(
+            (place for place, piece in enumerate(rest[:end]) if closing and piece.rstrip().endswith(closing)), 0
         )
-        last = next((n for n, one in enumerate(rest[:pieces]) if closing and one.rstrip().endswith(closing)), 0)
         if last:
             torn.append(f"{key}={shlex.quote(' '.join((text, *rest[1 : last + 1])))}")
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
@@ -69,8 +70,9 @@ def synthesize(run: str | PathLike[str], sigma_rel: float, *, step: int | None =
         ArgumentValueError: the width is out of range.
         CheckpointError: a snapshot cannot be read.
     """
-    gamma, end = exponent(sigma_rel), last_step(run, step)
-    used = [one for one in _snapshots(run) if one.step <= end]
+    gamma, found = exponent(sigma_rel), _snapshots(run)
+    end = _end(found, run, step)
+    used = [one for one in found if one.step <= end]
     factors = mix([(float(one.step), one.gamma) for one in used], (float(end), gamma))
     model = load_model(used[-1].path)
     sums = [torch.zeros_like(parameter, dtype=torch.float64) for parameter in model.parameters()]
@@ -91,7 +93,11 @@ def last_step(run: str | PathLike[str], step: int | None = None) -> int:
         SnapshotError: there are no snapshots, or none at ``step``.
         CheckpointError: a snapshot cannot be read.
     """
-    steps = sorted({one.step for one in _snapshots(run)})
+    return _end(_snapshots(run), run, step)
+
+
+def _end(snapshots: Sequence[_Snapshot], run: str | PathLike[str], step: int | None) -> int:
+    steps = sorted({one.step for one in snapshots})
     if not steps:
         raise SnapshotError(
             f"{Path(run) / FOLDER} holds no snapshots of averages: train with training.ema_profiles=[0.05, 0.1]"
